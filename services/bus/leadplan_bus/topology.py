@@ -1,0 +1,178 @@
+"""The streams and the bucket that leadplan needs: their configuration, creation and check (protocol section 1)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    RePublish,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+
+from leadplan_bus.errors import IncompatibleStreamError, JetStreamDisabledError
+from leadplan_contracts import subjects
+
+DAY_SECONDS = 86_400.0
+_NAME_IN_USE = 10058
+_JETSTREAM_OFF = {10039, 10076}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retention:
+    """How long things are kept, in seconds, and on how many servers.
+
+    ``plan_log_seconds`` must be at least ``plans_seconds``: the log of a plan in the queue must not age out.
+    """
+
+    replicas: int = 1
+    plans_seconds: float = 14 * DAY_SECONDS
+    plan_log_seconds: float = 30 * DAY_SECONDS
+    rejects_seconds: float = 30 * DAY_SECONDS
+    data_seconds: float = 30 * DAY_SECONDS
+
+
+def plans_stream(retention: Retention) -> StreamConfig:
+    """The work queue of submitted plans, and the schedules that submit plans."""
+    return StreamConfig(
+        name=subjects.PLANS_STREAM,
+        description="Plans to run, and message schedules that submit plans",
+        subjects=[subjects.PLANS_EXECUTE, subjects.PLAN_SCHEDULE_ALL],
+        retention=RetentionPolicy.WORK_QUEUE,
+        discard=DiscardPolicy.OLD,
+        storage=StorageType.FILE,
+        num_replicas=retention.replicas,
+        max_age=retention.plans_seconds,
+        allow_msg_schedules=True,
+        allow_msg_ttl=True,
+    )
+
+
+def plan_log_stream(retention: Retention) -> StreamConfig:
+    """The events of every plan, one subject a plan, republished to the live feed once stored."""
+    return StreamConfig(
+        name=subjects.PLAN_LOG_STREAM,
+        description="Events of every plan, one subject a plan",
+        subjects=[subjects.PLAN_LOG_ALL],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.OLD,
+        storage=StorageType.FILE,
+        num_replicas=retention.replicas,
+        max_age=retention.plan_log_seconds,
+        allow_direct=True,
+        republish=RePublish(src=subjects.PLAN_LOG_ALL, dest="plans.events.{{wildcard(1)}}"),
+    )
+
+
+def plan_rejects_stream(retention: Retention) -> StreamConfig:
+    """Rejected submissions with their reasons."""
+    return StreamConfig(
+        name=subjects.PLAN_REJECTS_STREAM,
+        description="Rejected submissions with their reasons",
+        subjects=[subjects.PLAN_REJECTED_ALL],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.OLD,
+        storage=StorageType.FILE,
+        num_replicas=retention.replicas,
+        max_age=retention.rejects_seconds,
+        allow_direct=True,
+        republish=RePublish(src=subjects.PLAN_REJECTED_ALL, dest="plans.events.{{wildcard(1)}}"),
+    )
+
+
+def plan_data_bucket(retention: Retention) -> StreamConfig:
+    """The object store for tool data too large for messages, as the stream that it is (ADR-20)."""
+    bucket = subjects.PLAN_DATA_BUCKET
+    return StreamConfig(
+        name=f"OBJ_{bucket}",
+        description="Tool data too large for messages",
+        subjects=[f"$O.{bucket}.C.>", f"$O.{bucket}.M.>"],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        storage=StorageType.FILE,
+        num_replicas=retention.replicas,
+        max_age=retention.data_seconds,
+        allow_rollup_hdrs=True,
+        allow_direct=True,
+    )
+
+
+def executors_consumer(lease_seconds: float, max_ack_pending: int) -> ConsumerConfig:
+    """The consumer that all executors pull from; its ack wait is the lease on a plan."""
+    return ConsumerConfig(
+        durable_name=subjects.EXECUTORS_CONSUMER,
+        description="Executors; the ack wait is the lease on a plan",
+        filter_subject=subjects.PLANS_EXECUTE,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=lease_seconds,
+        max_deliver=-1,
+        max_ack_pending=max_ack_pending,
+    )
+
+
+async def ensure_topology(js: JetStreamContext, retention: Retention) -> None:
+    """Create what is missing and check what is there.
+
+    Raises:
+        JetStreamDisabledError: the server has no JetStream.
+        IncompatibleStreamError: a stream or the bucket exists with another configuration; nothing is changed.
+    """
+    try:
+        for stream in (plans_stream, plan_log_stream, plan_rejects_stream, plan_data_bucket):
+            await _ensure_stream(js, stream(retention))
+    except ServiceUnavailableError as error:
+        if error.err_code in _JETSTREAM_OFF or error.err_code is None:
+            raise JetStreamDisabledError from error
+        raise
+
+
+async def _ensure_stream(js: JetStreamContext, wanted: StreamConfig) -> None:
+    name = str(wanted.name)
+    try:
+        present = (await js.stream_info(name)).config
+    except NotFoundError:
+        try:
+            await js.add_stream(wanted)
+        except APIError as error:
+            if error.err_code != _NAME_IN_USE:
+                raise
+            # Another process created it at the same moment: what it made is checked like any other.
+        else:
+            return
+        present = (await js.stream_info(name)).config
+    differences = stream_differences(present, wanted)
+    if differences:
+        raise IncompatibleStreamError(name, differences)
+
+
+def stream_differences(present: StreamConfig, wanted: StreamConfig) -> list[str]:
+    """The fields whose values would break the contract; limits and replicas are the operator's to choose."""
+    checks: list[tuple[str, Any, Any]] = [
+        ("subjects", sorted(present.subjects or []), sorted(wanted.subjects or [])),
+        ("retention", _plain(present.retention), _plain(wanted.retention)),
+        ("republish", _route(present.republish), _route(wanted.republish)),
+        ("allow_direct", bool(present.allow_direct) or not wanted.allow_direct, True),
+        ("allow_rollup_hdrs", bool(present.allow_rollup_hdrs) or not wanted.allow_rollup_hdrs, True),
+        ("allow_msg_schedules", bool(present.allow_msg_schedules) or not wanted.allow_msg_schedules, True),
+        ("allow_msg_ttl", bool(present.allow_msg_ttl) or not wanted.allow_msg_ttl, True),
+        ("storage", _plain(present.storage), _plain(wanted.storage)),
+        ("sealed", bool(present.sealed), False),
+        ("no_ack", bool(present.no_ack), False),
+        ("max_msgs_per_subject", present.max_msgs_per_subject, -1),
+        ("mirror", present.mirror is None, True),
+        ("subject_transform", present.subject_transform is None, True),
+    ]
+    return [f"{field} is {is_now!r}, must be {must_be!r}" for field, is_now, must_be in checks if is_now != must_be]
+
+
+def _plain(value: Any) -> str:
+    return str(getattr(value, "value", value))
+
+
+def _route(republish: RePublish | None) -> tuple[str | None, str | None] | None:
+    return (republish.src, republish.dest) if republish else None

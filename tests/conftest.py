@@ -1,0 +1,140 @@
+"""What all tests share: a real nats-server on a free port, and waiting for a condition."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+
+from leadplan_bus.connection import connect
+
+CONFIG = """
+listen: "127.0.0.1:{port}"
+server_name: test
+{jetstream}
+feature_flags {{ js_ack_fc_v2: false }}
+{extra}
+"""
+
+
+def nats_server_program() -> str:
+    beside = Path(sys.executable).with_name("nats-server")
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if found is None:
+        raise RuntimeError("no nats-server: install the dev extra (pip install -e '.[dev]')")
+    return found
+
+
+class NatsServer:
+    """A real nats-server that can be stopped, killed and started again on the same port and data."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.extra = ""
+        self.port = -1
+        self.jetstream = True
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        config = self._folder / "nats.conf"
+        jetstream = f'jetstream {{ store_dir: "{self._folder / "data"}", max_mem: 64MB, max_file: 2GB }}'
+        config.write_text(
+            CONFIG.format(port=self.port, jetstream=jetstream if self.jetstream else "", extra=self.extra)
+        )
+        ports = self._folder / "ports"
+        shutil.rmtree(ports, ignore_errors=True)
+        ports.mkdir()
+        program = nats_server_program()
+        command = [program, "-c", str(config), "-l", str(self._folder / "log"), "--ports_file_dir", str(ports)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            self.port = self._wait_for_port(ports)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _wait_for_port(self, ports: Path) -> int:
+        """The server writes the file once it listens; JetStream is up before that."""
+        deadline = time.monotonic() + 10
+        while self._process is not None and self._process.poll() is None and time.monotonic() < deadline:
+            for listed in ports.glob("nats-server*.ports"):
+                if text := listed.read_text():
+                    return int(json.loads(text)["nats"][0].rpartition(":")[2])
+            time.sleep(0.005)
+        raise RuntimeError(f"nats-server didn't start: {(self._folder / 'log').read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    folder = tmp_path / "nats"
+    folder.mkdir()
+    server = NatsServer(folder)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def nats_url(nats_server: NatsServer) -> str:
+    return nats_server.url
+
+
+@pytest.fixture
+async def nc(nats_url: str) -> AsyncIterator[Client]:
+    client = await connect(nats_url, name="test")
+    yield client
+    if not client.is_closed:
+        await client.close()
+
+
+Condition = Callable[[], bool] | Callable[[], Awaitable[bool]]
+
+
+async def eventually(condition: Condition, *, within: float = 10.0, what: str = "the condition") -> None:
+    """Wait until a condition holds, and fail when it doesn't in time."""
+    deadline = time.monotonic() + within
+    while True:
+        outcome = condition()
+        if (await outcome) if isinstance(outcome, Awaitable) else outcome:
+            return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} didn't come true within {within:g} s")
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture(name="eventually")
+def eventually_fixture() -> Callable[..., Awaitable[None]]:
+    return eventually
+
+
+def require_program(name: str) -> str:
+    """Path of a program that a test needs; without it the test is skipped locally and fails in CI."""
+    found = shutil.which(name)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is missing in CI")
+        pytest.skip(f"{name} is not installed")
+    return found

@@ -1,0 +1,142 @@
+"""Running one handler: params in, result out within the attempt's time, and no exception gets away."""
+
+import asyncio
+import math
+from typing import Any, Final, NamedTuple
+
+from leadplan_bus.tokens import new_token
+from leadplan_contracts import LeadToolExecutionResult, ToolEffects, ToolRequest
+from leadplan_responder import payloads
+from leadplan_responder.context import ToolContext
+from leadplan_responder.errors import ToolError
+from leadplan_responder.responder import Tool
+
+_CLEAN_UP_SECONDS = 1.0
+_LONGEST_MESSAGE = 4_000
+
+
+class Interruption(NamedTuple):
+    """Why a handler was cancelled, as the caller is told."""
+
+    message: str
+    code: str
+    retryable: bool
+
+
+CANCELLED: Final = Interruption("the plan was cancelled", "cancelled", retryable=False)
+STOPPING: Final = Interruption("the responder is stopping and couldn't finish", "stopping", retryable=True)
+_OUT_OF_TIME: Final = Interruption("the tool didn't finish within the attempt's time", "timeout", retryable=True)
+
+
+def failure(message: str, code: str, *, retryable: bool, retry_after_ms: int | None = None) -> LeadToolExecutionResult:
+    """A reply that says the step wasn't done; a very long message is cut, so that the reply always fits."""
+    text = message.encode(errors="replace").decode()
+    return LeadToolExecutionResult(
+        success=False,
+        error_message=text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…",
+        error_code=code,
+        retryable=retryable,
+        retry_after_ms=retry_after_ms,
+    )
+
+
+class Execution:
+    """One run of a handler, from now on. It ends by itself, at the attempt's deadline or when it is interrupted.
+
+    Args:
+        tool: what to run.
+        request: the request.
+        context: what the handler gets besides its params; it knows the deadline.
+    """
+
+    def __init__(self, tool: Tool, request: ToolRequest, context: ToolContext) -> None:
+        self._tool = tool
+        self._context = context
+        self._interruption: asyncio.Future[Interruption] = asyncio.get_running_loop().create_future()
+        self._handler = asyncio.create_task(
+            execute_tool(tool, request, context), name=f"handler {request.idempotency_key}"
+        )
+
+    def interrupt(self, why: Interruption) -> None:
+        """Cancel the handler; the first reason counts."""
+        if not self._interruption.done():
+            self._interruption.set_result(why)
+
+    async def result(self) -> LeadToolExecutionResult:
+        """The handler's result; a failure when it had to be cancelled, soon even if it takes no notice of that."""
+        interrupted = False
+        either: set[asyncio.Future[Any]] = {self._handler, self._interruption}
+        try:
+            await asyncio.wait(either, timeout=self._context.seconds_left(), return_when=asyncio.FIRST_COMPLETED)
+            if not self._handler.done():
+                interrupted = True
+                self._handler.cancel()
+                await asyncio.wait({self._handler}, timeout=_CLEAN_UP_SECONDS)
+        except asyncio.CancelledError:
+            self._handler.cancel()
+            raise
+        if self._handler.done() and not self._handler.cancelled():
+            result = self._handler.result()
+            if result.success or not interrupted:
+                return result
+        return self._interrupted()
+
+    def _interrupted(self) -> LeadToolExecutionResult:
+        why = self._interruption.result() if self._interruption.done() else _OUT_OF_TIME
+        # Nobody knows how far the handler came: where repeating does harm, the caller must not repeat.
+        retryable = why.retryable and self._tool.effects is not ToolEffects.ONCE
+        return failure(why.message, why.code, retryable=retryable)
+
+    async def ended(self) -> None:
+        """Wait until the handler is really over: one that takes no notice of its cancellation may go on."""
+        if not self._handler.done():
+            self._context.log.warning("the handler goes on although it was cancelled")
+            await asyncio.wait({self._handler})
+
+
+async def execute_tool(tool: Tool, request: ToolRequest, context: ToolContext) -> LeadToolExecutionResult:
+    """Run a tool's handler for a request.
+
+    Whatever goes wrong becomes a reply. Of an unexpected exception the caller learns an error id only: its text may
+    hold secrets, so the details go to the log.
+
+    Raises:
+        asyncio.CancelledError: the task was cancelled.
+    """
+    try:
+        params = payloads.convert(request.params, tool.params_model)
+        value = await tool.handler(params, context)
+    except payloads.InvalidPayloadError as error:
+        return failure(f"the params don't fit {tool.name}: {error}", "invalid_params", retryable=False)
+    except ToolError as error:
+        retry_after_ms = _milliseconds(error.retry_after)
+        return failure(error.message, error.code, retryable=error.retryable, retry_after_ms=retry_after_ms)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return _unexpected(tool, context, error)  # what the handler waited for was cancelled, not the handler
+    except (Exception, SystemExit) as error:  # libraries written for scripts raise the latter
+        return _unexpected(tool, context, error)
+    try:
+        return LeadToolExecutionResult(success=True, data=payloads.encode(value))
+    except Exception as error:
+        error_id = _logged(context, "the handler's result can't be written as JSON", error)
+        text = f"{tool.name} returned something that JSON has no form for (error id {error_id})"
+        return failure(text, "bad_result", retryable=False)
+
+
+def _unexpected(tool: Tool, context: ToolContext, error: BaseException) -> LeadToolExecutionResult:
+    error_id = _logged(context, "unexpected error in the handler", error)
+    text = f"{tool.name} failed unexpectedly (error id {error_id})"
+    return failure(text, "internal_error", retryable=tool.effects is not ToolEffects.ONCE)
+
+
+def _logged(context: ToolContext, event: str, error: BaseException) -> str:
+    error_id = new_token()
+    context.log.error(event, exc_info=error, extra={"error_id": error_id})
+    return error_id
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None or not math.isfinite(seconds) else max(0, round(seconds * 1000))

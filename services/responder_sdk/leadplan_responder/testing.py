@@ -1,0 +1,121 @@
+"""Run a tool's handler without NATS, as its tests want to. Data is always in the result, however large it is.
+
+call = await call_tool(responder(), "GREET", {"name": "Ada"})
+assert call.data == {"greeting": "Hello Ada"}
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+from nats.aio.client import Client
+
+from leadplan_bus.errors import ClaimCheckError
+from leadplan_contracts import (
+    DataRef,
+    LeadGenStepResult,
+    LeadGenStepStatus,
+    LeadToolExecutionResult,
+    SupervisorUserContext,
+    ToolRequest,
+)
+from leadplan_contracts.wire import encode
+from leadplan_responder.context import ToolContext
+from leadplan_responder.execution import Execution
+from leadplan_responder.responder import Responder
+
+TEST_USER = SupervisorUserContext(user_id="u_test", account_id="acct_test", email="owner@example.com")
+TEST_PLAN: Mapping[str, Any] = {
+    "id": "plan_test",
+    "title": "A test",
+    "goal": {"description": "Find dentists in Leeds"},
+    "context": {},
+    "createdAt": "2026-11-23T09:15:02.417Z",
+    "steps": [],
+}
+
+
+@dataclass
+class ToolCall:
+    """What a handler answered and reported.
+
+    Attributes:
+        result: the reply as the executor would get it.
+        progress: every ``ctx.progress`` call, as (fraction, message).
+    """
+
+    result: LeadToolExecutionResult
+    progress: list[tuple[float | None, str | None]] = field(default_factory=list)
+
+    @property
+    def data(self) -> Any:
+        """The decoded data; None when there is none."""
+        return None if self.result.data is UNSET else msgspec.json.decode(self.result.data)
+
+
+async def call_tool(
+    responder: Responder,
+    tool: str,
+    params: Mapping[str, Any],
+    *,
+    prior_results: Mapping[str, Any] | None = None,
+    user: SupervisorUserContext = TEST_USER,
+    plan: Mapping[str, Any] = TEST_PLAN,
+    step_id: str = "step",
+    attempt: int = 1,
+    timeout_ms: int = 30_000,
+    nats: Client | None = None,
+) -> ToolCall:
+    """Run the handler of a tool as a request would.
+
+    Args:
+        responder: what serves the tool; its start and stop hooks aren't run.
+        tool: the tool's name.
+        params: as they stand in a plan.
+        prior_results: the data of earlier steps by step id: JSON values, or whole ``LeadGenStepResult``.
+        user: on whose behalf.
+        plan: the plan as the tool sees it.
+        step_id: the step's id.
+        attempt: which attempt this is.
+        timeout_ms: the attempt's time, after which the handler is cancelled.
+        nats: a connection, for tools that use NATS themselves.
+
+    Raises:
+        KeyError: the responder doesn't serve the tool.
+    """
+    plan_id = str(plan["id"])
+    request = ToolRequest(
+        plan_id=plan_id,
+        step_id=step_id,
+        tool=tool,
+        params=dict(params),
+        attempt=attempt,
+        idempotency_key=f"{plan_id}:{step_id}",
+        deadline="2100-01-01T00:00:00.000Z",
+        timeout_ms=timeout_ms,
+        user=user,
+        plan=msgspec.Raw(encode(plan)),
+        prior_results={name: _result(name, value) for name, value in (prior_results or {}).items()},
+    )
+    progress: list[tuple[float | None, str | None]] = []
+
+    async def note_progress(fraction: float | None, message: str | None) -> None:
+        progress.append((fraction, message))
+
+    async def no_store(ref: DataRef) -> bytes:
+        raise ClaimCheckError(f"a test has no object store for {ref.name!r}: pass the data itself")
+
+    # A round trip over JSON, as a real request takes it.
+    request = msgspec.json.decode(encode(request), type=ToolRequest)
+    context = ToolContext(request, send_progress=note_progress, fetch_data=no_store, nats=nats)
+    return ToolCall(await Execution(responder.tools[tool], request, context).result(), progress)
+
+
+def _result(step_id: str, value: Any) -> LeadGenStepResult:
+    if isinstance(value, LeadGenStepResult):
+        return value
+    return LeadGenStepResult(
+        step_id=step_id, status=LeadGenStepStatus.SUCCEEDED, attempts=1, data=msgspec.Raw(encode(value))
+    )

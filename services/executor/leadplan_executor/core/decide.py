@@ -1,0 +1,242 @@
+"""Which events an input leads to."""
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from leadplan_contracts import LeadGenStepResult, LeadGenStepStatus, LeadPlanEventPayload
+from leadplan_contracts.error_codes import StepErrorCode
+from leadplan_contracts.events import (
+    ControlMeta,
+    PlanCancelling,
+    PlanCompleted,
+    PlanPaused,
+    PlanResumed,
+    PlanResumedMeta,
+    PlanStarted,
+    PlanStartedMeta,
+    PlanUnpaused,
+    RetryMeta,
+    StepApproved,
+    StepDenied,
+    StepEndMeta,
+    StepFailed,
+    StepRetrying,
+    StepSkipped,
+    StepStarted,
+    StepSucceeded,
+    StepWaiting,
+)
+from leadplan_contracts.times import format_time
+from leadplan_executor.core.events import EventsToStore
+from leadplan_executor.core.inputs import (
+    Approve,
+    AttemptEnded,
+    Cancel,
+    Deny,
+    Input,
+    Pause,
+    PlanSubmitted,
+    Proceed,
+    TakenOver,
+    Unpause,
+)
+from leadplan_executor.core.outcome import AttemptFailed, AttemptSucceeded, judge
+from leadplan_executor.core.retry import retry_delay_ms
+from leadplan_executor.core.state import PlanRun, StepRun
+from leadplan_executor.core.summary import execution_result
+from leadplan_executor.core.transitions import RUNS, PlanPhase, StepPhase
+
+_OUTCOME_UNKNOWN = "the executor died during the attempt and the step must not run twice: its outcome is unknown"
+_DEPENDENCY_FAILED = "Skipped because a dependency failed"  # the words of protocol section 3, rule 2
+
+
+def decide(run: PlanRun, happened: Input, now: int) -> list[LeadPlanEventPayload]:
+    """The events to store, in this order; none where the input changes nothing. The state isn't changed.
+
+    After an input's own events come its consequences: the shell asks for them with ``Proceed`` until there are none.
+
+    Args:
+        run: the state.
+        happened: what happened.
+        now: milliseconds since 1970.
+    """
+    to_store = EventsToStore(run, now)
+    match happened:
+        case PlanSubmitted():
+            _submitted(run, happened, to_store)
+        case TakenOver():
+            _taken_over(run, happened, to_store)
+        case Proceed():
+            _proceed(run, now, to_store)
+        case AttemptEnded():
+            _attempt_ended(run, happened, now, to_store)
+        case Approve() | Deny():
+            _settle_approval(run, happened, to_store)
+        case Cancel() | Pause() | Unpause():
+            _steer(run, happened, to_store)
+        case _:
+            assert_never(happened)
+    return to_store.events
+
+
+def _submitted(run: PlanRun, happened: PlanSubmitted, to_store: EventsToStore) -> None:
+    if run.phase is PlanPhase.UNSTARTED:
+        meta = PlanStartedMeta(
+            executor=happened.executor, submission=happened.message, traceparent=happened.traceparent
+        )
+        submission = happened.submission
+        to_store.add(PlanStarted, user=submission.user, plan=submission.plan_json, meta=meta)
+
+
+def _taken_over(run: PlanRun, happened: TakenOver, to_store: EventsToStore) -> None:
+    if run.phase in RUNS:
+        to_store.add(PlanResumed, meta=PlanResumedMeta(executor=happened.executor, reason=happened.reason))
+
+
+def _attempt_ended(run: PlanRun, happened: AttemptEnded, now: int, to_store: EventsToStore) -> None:
+    if run.phase not in RUNS:
+        return
+    step = run.steps[happened.step]
+    if step.phase is not StepPhase.RUNNING or step.attempts != happened.attempt:
+        return  # too late: the step's story went on without this reply
+    outcome = judge(happened.signal, step.step)
+    if isinstance(outcome, AttemptSucceeded):
+        result = replace(
+            step.result,
+            status=LeadGenStepStatus.SUCCEEDED,
+            finished_at=format_time(now),
+            data=outcome.data,
+            data_ref=outcome.data_ref,
+        )
+        to_store.add(StepSucceeded, step=step.reference, result=result)
+        return
+    delay_ms = retry_delay_ms(step.step.retry, step.attempts, outcome, happened.random)
+    if delay_ms is None or not _another_attempt_comes(run, now + delay_ms):
+        _fail(step, outcome.code, outcome.message, now, to_store)
+    else:
+        _retry(step, outcome, delay_ms, now, to_store)
+
+
+def _another_attempt_comes(run: PlanRun, at: int) -> bool:
+    """Whether the plan will still be running then, as far as is known now."""
+    return run.phase is not PlanPhase.CANCELLING and (run.deadline_at is None or at < run.deadline_at)
+
+
+def _retry(step: StepRun, failed: AttemptFailed, delay_ms: int, now: int, to_store: EventsToStore) -> None:
+    result = replace(step.result, error_message=failed.message, error_code=failed.code)
+    meta = RetryMeta(delay_ms=delay_ms, retry_at=format_time(now + delay_ms), error_code=failed.code)
+    to_store.add(StepRetrying, step=step.reference, result=result, meta=meta)
+
+
+def _proceed(run: PlanRun, now: int, to_store: EventsToStore) -> None:
+    """What the state itself leads to, without anything new having happened but time."""
+    if run.phase not in RUNS:
+        return
+    for index in run.in_doubt.all():
+        _fail(run.steps[index], StepErrorCode.OUTCOME_UNKNOWN, _OUTCOME_UNKNOWN, now, to_store)
+    for index in run.denied.all():
+        _fail(run.steps[index], StepErrorCode.DENIED, "a person refused this step", now, to_store)
+    if to_store.events:
+        return  # what else there is to do depends on these failures
+    if run.phase is PlanPhase.CANCELLING:
+        _end_all_cancelled(run, now, to_store)
+    elif run.deadline_at is not None and now >= run.deadline_at:
+        _skip_spoiled(run, now, to_store)
+        _fail_all_startable(run, now, to_store)
+    else:
+        _skip_spoiled(run, now, to_store)
+        for index in run.to_ask.all():
+            to_store.add(StepWaiting, step=run.steps[index].reference)
+        if run.phase is PlanPhase.ACTIVE:
+            _start_attempts(run, now, to_store)
+    if run.unfinished == 0:
+        to_store.add(PlanCompleted, result=execution_result(run, now))
+
+
+def _start_attempts(run: PlanRun, now: int, to_store: EventsToStore) -> None:
+    """Retries whose time has come keep the place that they hold; free places go to ready steps in plan order."""
+    for index in run.retrying.all():
+        if run.steps[index].retry_at <= now:
+            _start_attempt(run.steps[index], now, to_store)
+    for index in run.ready.first(max(0, run.plan.concurrency - run.occupied)):
+        _start_attempt(run.steps[index], now, to_store)
+
+
+def _start_attempt(step: StepRun, now: int, to_store: EventsToStore) -> None:
+    result = LeadGenStepResult(
+        step_id=step.step.id,
+        status=LeadGenStepStatus.RUNNING,
+        started_at=step.result.started_at or format_time(now),
+        attempts=step.attempts + 1,
+    )
+    to_store.add(StepStarted, step=step.reference, result=result)
+
+
+def _skip_spoiled(run: PlanRun, now: int, to_store: EventsToStore) -> None:
+    for index in run.to_skip.all():
+        _skip(run.steps[index], StepErrorCode.DEPENDENCY_FAILED, _DEPENDENCY_FAILED, now, to_store)
+
+
+def _fail_all_startable(run: PlanRun, now: int, to_store: EventsToStore) -> None:
+    """The deadline passed: what runs or could run fails, and what stands behind it is skipped as ever."""
+    message = f"the plan's deadline of {run.plan.deadline_ms} ms passed"
+    for step in run.steps:
+        blocked = step.open_dependencies > 0 or step.spoiled
+        if step.phase not in _FINAL and not blocked:
+            _fail(step, StepErrorCode.DEADLINE_EXCEEDED, message, now, to_store)
+
+
+def _end_all_cancelled(run: PlanRun, now: int, to_store: EventsToStore) -> None:
+    for step in run.steps:
+        if step.phase in (StepPhase.RUNNING, StepPhase.RETRYING):
+            _fail(step, StepErrorCode.CANCELLED, "the plan was cancelled", now, to_store)
+        elif step.phase not in _FINAL:
+            _skip(step, StepErrorCode.CANCELLED, "Skipped because the plan was cancelled", now, to_store)
+
+
+_FINAL = frozenset({StepPhase.SUCCEEDED, StepPhase.FAILED, StepPhase.SKIPPED})
+
+
+def _fail(step: StepRun, code: str, message: str, now: int, to_store: EventsToStore) -> None:
+    result = replace(
+        step.result,
+        status=LeadGenStepStatus.FAILED,
+        finished_at=format_time(now),
+        error_message=message,
+        error_code=code,
+    )
+    to_store.add(StepFailed, step=step.reference, result=result, meta=StepEndMeta(error_code=code))
+
+
+def _skip(step: StepRun, code: str, message: str, now: int, to_store: EventsToStore) -> None:
+    result = replace(
+        step.result,
+        status=LeadGenStepStatus.SKIPPED,
+        finished_at=format_time(now),
+        error_message=message,
+        error_code=code,
+    )
+    to_store.add(StepSkipped, step=step.reference, result=result, meta=StepEndMeta(error_code=code))
+
+
+def _settle_approval(run: PlanRun, happened: Approve | Deny, to_store: EventsToStore) -> None:
+    if run.phase not in RUNS:
+        return
+    step = run.steps[happened.step]
+    if step.phase is StepPhase.WAITING:
+        kind = StepApproved if isinstance(happened, Approve) else StepDenied
+        to_store.add(kind, step=step.reference, meta=ControlMeta(by=happened.by, reason=happened.reason))
+
+
+def _steer(run: PlanRun, happened: Cancel | Pause | Unpause, to_store: EventsToStore) -> None:
+    meta = ControlMeta(by=happened.by, reason=happened.reason)
+    match happened, run.phase:
+        case Cancel(), PlanPhase.ACTIVE | PlanPhase.PAUSED:
+            to_store.add(PlanCancelling, meta=meta)
+        case Pause(), PlanPhase.ACTIVE:
+            to_store.add(PlanPaused, meta=meta)
+        case Unpause(), PlanPhase.PAUSED:
+            to_store.add(PlanUnpaused, meta=meta)
+        case _:
+            pass  # it is so already, or the plan is over

@@ -1,0 +1,271 @@
+"""Carrying out what the core decides for one plan: the shell's loop.
+
+Take an input, ``decide``, store the events behind the fence, ``evolve``, then start what is ``due`` and not under way
+and stop what is under way and not due. Nothing is decided here; no status is compared.
+"""
+
+import asyncio
+import random
+from collections.abc import Coroutine, Iterable
+from enum import Enum, auto
+from typing import Any
+
+import structlog
+from msgspec.structs import replace
+from nats.aio.client import Client
+
+from leadplan_bus.claim_check import ClaimCheck
+from leadplan_bus.errors import ClaimCheckError
+from leadplan_bus.limits import fits
+from leadplan_bus.tokens import new_token
+from leadplan_contracts import CancelNotice, LeadPlanEventPayload, ToolProgress, subjects
+from leadplan_contracts.events import PlanCompleted, PlanStarted, ProgressMeta, StepEvent, StepProgress, event_type
+from leadplan_contracts.wire import encode
+from leadplan_executor.clock import now_ms, sleep_until
+from leadplan_executor.core import AttemptEnded, CallTool, Input, PlanRun, Proceed, WaitUntil, decide, due, evolve
+from leadplan_executor.core.events import emit_plan_event
+from leadplan_executor.core.outcome import busy_wait_ms
+from leadplan_executor.core.requests import execution_env, idempotency_key
+from leadplan_executor.core.signals import StayedBusy, ToolSignal
+from leadplan_executor.plan_log import PlanLog, event_headers
+from leadplan_executor.tool_calls import OnProgress, ToolCaller
+
+log = structlog.get_logger(__name__)
+
+_PROGRESS_APART_MS = 50
+_STORE_AGAIN_SECONDS = 1.0
+
+
+class Ending(Enum):
+    """Why an execution ended without an error."""
+
+    COMPLETED = auto()
+    HANDED_BACK = auto()
+
+
+class PlanExecution:
+    """One plan in the hands of this executor.
+
+    Args:
+        run: the plan's state.
+        last_stored: stream sequence of the plan's last event; 0 where there is none.
+        nc: for the live feed.
+        plan_log: stores the events.
+        tools: calls the tools.
+        claim_check: takes a result too large for a message.
+        busy_limit_ms: how long one attempt may be answered ``busy``.
+    """
+
+    def __init__(
+        self,
+        run: PlanRun,
+        last_stored: int,
+        *,
+        nc: Client,
+        plan_log: PlanLog,
+        tools: ToolCaller,
+        claim_check: ClaimCheck,
+        busy_limit_ms: int,
+    ) -> None:
+        self.run = run
+        self._last_stored = last_stored
+        self._nc = nc
+        self._plan_log = plan_log
+        self._tools = tools
+        self._claim_check = claim_check
+        self._busy_limit_ms = busy_limit_ms
+        self._turn = asyncio.Lock()
+        self._tasks: dict[int | None, asyncio.Task[None]] = {}
+        self._side_tasks: set[asyncio.Task[None]] = set()
+        self._calling: set[int] = set()
+        self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._draining = False
+        self._log = log.bind(plan_id=run.plan_id)
+
+    async def execute_lead_generation_plan(self, first: Input) -> Ending:
+        """Run the plan from where it is to its end, or until it is handed back.
+
+        Args:
+            first: what began it here: ``PlanSubmitted`` or ``TakenOver``.
+
+        Raises:
+            FenceLostError: another executor took the plan over.
+            EventTooLargeError: an event doesn't fit into a message.
+            nats.errors.ConnectionClosedError: the connection is gone for good.
+        """
+        try:
+            await self._feed(first)
+            return await self._ended
+        finally:
+            tasks = [*self._tasks.values(), *self._side_tasks]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def drain(self) -> None:
+        """Start nothing new; hand the plan back as soon as no attempt is with a tool."""
+        self._draining = True
+        self._spawn_aside(self._feed(None), "drain")
+
+    def abandon(self) -> None:
+        """Hand the plan back now; attempts in flight are left to whoever takes it over."""
+        if not self._ended.done():
+            self._ended.set_result(Ending.HANDED_BACK)
+
+    async def execute_step_with_retries(self, index: int) -> None:
+        """Carry out a step's commands one after the other: call its tool, wait, call again, as the core says."""
+        while not self._ended.done():
+            match due(self.run).get(index):
+                case CallTool(attempt=attempt):
+                    signal = await self._call_tool(index)
+                    await self._feed(AttemptEnded(index, attempt, signal, random.random()))  # noqa: S311 - jitter
+                case WaitUntil(at=at) if not self._draining:
+                    await sleep_until(at)
+                    await self._feed(None)
+                case _:
+                    return
+
+    async def _await_deadline(self) -> None:
+        while not self._draining and (command := due(self.run).get(None)) is not None:
+            if isinstance(command, WaitUntil):
+                await sleep_until(command.at)
+            await self._feed(None)
+
+    async def _feed(self, happened: Input | None) -> None:
+        """Let an input and all its consequences happen, one input at a time; None where only time went by."""
+        async with self._turn:
+            if self._ended.done():
+                return
+            if happened is not None:
+                await self._store(decide(self.run, happened, now_ms()))
+            while not self._draining and (events := decide(self.run, Proceed(), now_ms())):
+                await self._store(events)
+            self._align(due(self.run).keys() | self._tasks.keys())
+            if self.run.completed:
+                self._end(Ending.COMPLETED)
+            elif self._draining and not self.run.attempts_in_flight:
+                self._end(Ending.HANDED_BACK)
+
+    def _end(self, ending: Ending) -> None:
+        if not self._ended.done():
+            self._ended.set_result(ending)
+
+    async def _store(self, events: Iterable[LeadPlanEventPayload]) -> None:
+        """Store events one by one, each before anything follows from it (protocol section 6, rule 5)."""
+        for event in events:
+            trace = event.meta.traceparent if isinstance(event, PlanStarted) else self.run.traceparent
+            to_store = await self._fitting(event)
+            self._last_stored = await self._plan_log.append(to_store, after=self._last_stored, traceparent=trace)
+            evolve(self.run, event)
+            self._note(event)
+            if isinstance(event, StepEvent):
+                self._align((self.run.index_of[event.step.id],))
+
+    async def _fitting(self, event: LeadPlanEventPayload) -> LeadPlanEventPayload:
+        """The event, with the step results of a large plan in the object store instead."""
+        if not isinstance(event, PlanCompleted):
+            return event
+        results = encode(event.result.step_results)
+        if len(results) <= subjects.MAX_INLINE_DATA_BYTES:
+            return event
+        while True:
+            try:
+                ref = await self._claim_check.put(f"{event.plan_id}/result/{new_token()}", results)
+            except ClaimCheckError as error:
+                self._log.warning("result can't be stored, trying again", problem=str(error))
+                await asyncio.sleep(_STORE_AGAIN_SECONDS)
+            else:
+                return replace(event, result=replace(event.result, step_results=[], step_results_ref=ref))
+
+    def _align(self, keys: Iterable[int | None]) -> None:
+        """Start what is due and not under way; stop what is under way and not due.
+
+        After each event only its own step is looked at, so that a tool is called as soon as its attempt is stored. The
+        rest waits until all consequences are stored: what was under way at a crash may be about to be given up.
+        """
+        wanted = due(self.run)
+        for key in keys:
+            if key in wanted and key not in self._tasks:
+                work = self._await_deadline() if key is None else self.execute_step_with_retries(key)
+                task = self._tasks[key] = asyncio.create_task(work, name=f"plan {self.run.plan_id} step {key}")
+                task.add_done_callback(self._watch)
+            elif key in self._tasks and key not in wanted:
+                task = self._tasks.pop(key)
+                if task is not asyncio.current_task():
+                    task.cancel()
+                    if key in self._calling:
+                        self._spawn_aside(self._cancel_call(key), "cancel notice")
+
+    async def _call_tool(self, index: int) -> ToolSignal:
+        """One attempt: while the tool says that it is busy, the same request is sent again."""
+        step = self.run.steps[index].step
+        begun = now_ms()
+        self._calling.add(index)
+        try:
+            while True:
+                signal = await self._tools.run_lead_tool(
+                    step.tool,
+                    step.params,
+                    execution_env(self.run, index, now_ms()),
+                    traceparent=self.run.traceparent,
+                    on_progress=self._progress_reporter(index),
+                )
+                wait_ms = busy_wait_ms(signal)
+                if wait_ms is None:
+                    return signal
+                if (waited_ms := now_ms() - begun) + wait_ms > self._busy_limit_ms:
+                    return StayedBusy(waited_ms)
+                await asyncio.sleep(wait_ms / 1000)
+        finally:
+            self._calling.discard(index)
+
+    def _progress_reporter(self, index: int) -> OnProgress:
+        next_at = 0
+
+        def on_progress(progress: ToolProgress) -> None:
+            nonlocal next_at
+            if now_ms() >= next_at:
+                next_at = now_ms() + _PROGRESS_APART_MS
+                self._spawn_aside(self._report_progress(index, progress), "progress")
+
+        return on_progress
+
+    async def _cancel_call(self, index: int) -> None:
+        step = self.run.steps[index].step
+        key = idempotency_key(self.run.plan_id, step.id)
+        await self._tools.cancel(
+            step.tool, CancelNotice(plan_id=self.run.plan_id, step_id=step.id, idempotency_key=key)
+        )
+
+    async def _report_progress(self, index: int, progress: ToolProgress) -> None:
+        """Progress goes to the live feed only: it is never stored and has no sequence (protocol section 4)."""
+        run = self.run
+        event = emit_plan_event(
+            StepProgress,
+            plan_id=run.plan_id,
+            now=now_ms(),
+            user=run.public_user,
+            step=run.steps[index].reference,
+            meta=ProgressMeta(progress=progress.progress, message=progress.message),
+        )
+        body, headers = encode(event), event_headers(event, f"{run.plan_id}:{new_token()}", run.traceparent)
+        if fits(self._nc, body, headers):
+            await self._nc.publish(subjects.plan_events_subject(run.plan_id), body, headers=headers)
+
+    def _spawn_aside(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=f"plan {self.run.plan_id} {name}")
+        self._side_tasks.add(task)
+        task.add_done_callback(self._side_tasks.discard)
+        task.add_done_callback(self._watch)
+
+    def _watch(self, task: asyncio.Task[None]) -> None:
+        """An error in any of the plan's tasks ends the execution."""
+        if not task.cancelled() and (error := task.exception()) is not None and not self._ended.done():
+            self._ended.set_exception(error)
+
+    def _note(self, event: LeadPlanEventPayload) -> None:
+        fields: dict[str, Any] = {"event_type": event_type(event), "sequence": event.sequence}
+        if isinstance(event, StepEvent):
+            index = self.run.index_of[event.step.id]
+            fields |= {"step_id": event.step.id, "tool": event.step.tool, "attempt": self.run.steps[index].attempts}
+        self._log.info("stored", **fields)

@@ -1,0 +1,161 @@
+"""A plan's log in JetStream: fenced appends, and reading it back (protocol section 1).
+
+The fence is ``Nats-Expected-Last-Subject-Sequence``: an append names the stream sequence of the plan's last event, and
+the server refuses it when there is a later one. Whoever is refused has lost the plan.
+
+The hard part is an append whose answer was lost, by a time-out or a broken connection: it may be stored or not. So it
+is sent again with the same fence. Stored before, it is refused now; then the log shows our own event, by its bytes and
+by the executor instance in its header, at the place where it belongs. Only when something else stands there is the
+fence lost.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+from nats.errors import ConnectionClosedError, ConnectionDrainingError
+from nats.errors import Error as NatsError
+
+from leadplan_bus.limits import encoded_size, fits
+from leadplan_bus.stored_messages import StoredMessage, read_subject
+from leadplan_contracts import LeadPlanEventPayload, subjects
+from leadplan_contracts.events import StepEvent, decode_event, event_type
+from leadplan_contracts.wire import encode
+from leadplan_executor.errors import EventTooLargeError, FenceLostError
+
+log = structlog.get_logger(__name__)
+
+_WRONG_LAST_SEQUENCE = {10071, 10164}
+_ANSWER_SECONDS = 2.0
+_FIRST_WAIT_SECONDS = 0.05
+_LONGEST_WAIT_SECONDS = 1.0
+_STALE_READS = 40
+
+
+class StoredEvent(NamedTuple):
+    """An event of a log, and its sequence in the stream (not in the plan)."""
+
+    stream_sequence: int
+    event: LeadPlanEventPayload
+
+
+class _AckError(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _Ack(msgspec.Struct):
+    seq: int = 0
+    error: _AckError | None = None
+
+
+_ack_decoder = msgspec.json.Decoder(_Ack)
+
+
+def event_headers(event: LeadPlanEventPayload, event_id: str, traceparent: str | None) -> dict[str, str]:
+    """The CloudEvents attributes of an event in binary mode, and the trace that it belongs to (protocol section 4)."""
+    headers = {
+        subjects.CE_SPECVERSION_HEADER: "1.0",
+        subjects.CE_ID_HEADER: event_id,
+        subjects.CE_SOURCE_HEADER: subjects.CE_SOURCE,
+        subjects.CE_TYPE_HEADER: subjects.CE_TYPE_PREFIX + event_type(event),
+        subjects.CE_TIME_HEADER: event.time,
+        subjects.CE_DATACONTENTTYPE_HEADER: "application/json",
+    }
+    if isinstance(event, StepEvent):
+        headers[subjects.CE_SUBJECT_HEADER] = event.step.id
+    if traceparent is not None:
+        headers[subjects.TRACEPARENT_HEADER] = traceparent
+    return headers
+
+
+class PlanLog:
+    """Reads and appends the logs of plans, as one executor instance.
+
+    Args:
+        nc: the connection.
+        executor: this instance's id, written into every append.
+    """
+
+    def __init__(self, nc: Client, executor: str) -> None:
+        self._nc = nc
+        self._executor = executor
+
+    async def read(self, plan_id: str) -> list[StoredEvent]:
+        """All events of a plan, in order; an empty list for a plan that never began.
+
+        Raises:
+            nats.errors.TimeoutError: the server doesn't answer.
+            msgspec.DecodeError: the log holds what is no event.
+        """
+        return [
+            StoredEvent(message.stream_sequence, decode_event(message.body)) for message in await self._read(plan_id, 1)
+        ]
+
+    def fits(self, event: LeadPlanEventPayload, traceparent: str | None) -> bool:
+        """Whether the server would take the event in one message."""
+        return fits(self._nc, encode(event), self._headers(event, 2**63, traceparent))
+
+    async def append(self, event: LeadPlanEventPayload, *, after: int, traceparent: str | None) -> int:
+        """Store an event behind the one with stream sequence ``after`` (0 for a plan's first), and wait until it is.
+
+        A server that doesn't answer or can't store is asked again until it does.
+
+        Returns:
+            The event's own stream sequence.
+
+        Raises:
+            FenceLostError: another executor appended behind ``after``.
+            EventTooLargeError: the event is over the server's limit; nothing was sent.
+            nats.errors.ConnectionClosedError: the connection is gone for good.
+        """
+        body = encode(event)
+        headers = self._headers(event, after, traceparent)
+        if not fits(self._nc, body, headers):
+            raise EventTooLargeError(event.plan_id, encoded_size(body, headers), self._nc.max_payload)
+        wait = _FIRST_WAIT_SECONDS
+        while True:
+            try:
+                reply = await self._nc.request(
+                    subjects.plan_log_subject(event.plan_id), body, timeout=_ANSWER_SECONDS, headers=headers
+                )
+                ack = _ack_decoder.decode(reply.data)
+                if ack.error is None:
+                    return ack.seq
+                if ack.error.err_code in _WRONG_LAST_SEQUENCE:
+                    return await self._own_append(event.plan_id, body, after)
+                problem = ack.error.description
+            except (ConnectionClosedError, ConnectionDrainingError):
+                raise
+            except (NatsError, msgspec.DecodeError) as error:
+                problem = repr(error)
+            log.warning("append not confirmed, asking again", plan_id=event.plan_id, problem=problem)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+
+    async def _own_append(self, plan_id: str, body: bytes, after: int) -> int:
+        """The stream sequence of our own event behind ``after``; raises FenceLostError where another stands there."""
+        for _ in range(_STALE_READS):
+            behind = await self._read(plan_id, after + 1)
+            if behind:
+                by = behind[0].headers.get(subjects.EXECUTOR_HEADER)
+                if by == self._executor and behind[0].body == body:
+                    return behind[0].stream_sequence
+                raise FenceLostError(plan_id, by)
+            # A replica that answered the read may lag behind the leader that refused the append.
+            await asyncio.sleep(_FIRST_WAIT_SECONDS)
+        raise FenceLostError(plan_id, None)
+
+    async def _read(self, plan_id: str, start: int) -> list[StoredMessage]:
+        return await read_subject(
+            self._nc, subjects.PLAN_LOG_STREAM, subjects.plan_log_subject(plan_id), start_sequence=start
+        )
+
+    def _headers(self, event: LeadPlanEventPayload, after: int, traceparent: str | None) -> dict[str, str]:
+        return {
+            **event_headers(event, f"{event.plan_id}:{event.sequence}", traceparent),
+            subjects.EXECUTOR_HEADER: self._executor,
+            subjects.EXPECTED_LAST_SUBJECT_SEQUENCE_HEADER: str(after),
+        }

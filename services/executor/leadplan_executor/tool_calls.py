@@ -1,0 +1,186 @@
+"""The one place where tools are called: a request out, signs of life and one reply back (protocol section 5)."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import UNSET
+from msgspec.structs import asdict, replace
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import OutboundBufferLimitError
+
+from leadplan_bus.claim_check import ClaimCheck
+from leadplan_bus.errors import ClaimCheckError
+from leadplan_bus.limits import encoded_size, fits
+from leadplan_bus.tokens import new_token
+from leadplan_contracts import (
+    CancelNotice,
+    LeadToolExecutionEnv,
+    LeadToolExecutionResult,
+    LeadToolParams,
+    ToolProgress,
+    ToolRequest,
+    subjects,
+)
+from leadplan_contracts.wire import MAX_NESTING, encode, is_nested_too_deep
+from leadplan_executor.core.signals import (
+    BadReply,
+    DataUnavailable,
+    NoResponders,
+    PayloadTooLarge,
+    Replied,
+    ServiceFailed,
+    TimedOut,
+    ToolLost,
+    ToolSignal,
+)
+
+log = structlog.get_logger(__name__)
+
+OnProgress = Callable[[ToolProgress], None]
+
+_reply_decoder = msgspec.json.Decoder(LeadToolExecutionResult)
+_progress_decoder = msgspec.json.Decoder(ToolProgress)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class _PendingCall:
+    """A request that awaits its reply."""
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.signal: asyncio.Future[ToolSignal] = self._loop.create_future()
+        self._on_progress = on_progress
+        self._silence: asyncio.TimerHandle | None = None
+
+    def take(self, message: Msg) -> None:
+        headers = message.headers or {}
+        if self.signal.done():
+            return  # a second reply: the first one counts
+        if headers.get(subjects.REPLY_KIND_HEADER) == subjects.REPLY_KIND_WORKING:
+            self._take_sign_of_life(message.data)
+        else:
+            self._end(read_reply(message.data, headers))
+
+    def _take_sign_of_life(self, body: bytes) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+        lost = ToolLost(subjects.SIGN_OF_LIFE_TIMEOUT_MS)
+        self._silence = self._loop.call_later(subjects.SIGN_OF_LIFE_TIMEOUT_MS / 1000, self._end, lost)
+        if body:
+            try:
+                self._on_progress(_progress_decoder.decode(body))
+            except _UNREADABLE as error:
+                log.warning("unreadable progress was dropped", problem=str(error))
+
+    def _end(self, signal: ToolSignal) -> None:
+        if not self.signal.done():
+            self.signal.set_result(signal)
+
+    def close(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+
+
+def read_reply(body: bytes, headers: dict[str, str]) -> ToolSignal:
+    """What a message that ends a call says; whatever its form, it becomes a signal."""
+    if headers.get(subjects.STATUS_HEADER) == "503" and not body:
+        return NoResponders()
+    if (code := headers.get(subjects.SERVICE_ERROR_CODE_HEADER)) is not None:
+        text = headers.get(subjects.SERVICE_ERROR_HEADER, "")
+        return ServiceFailed(int(code) if code.isascii() and code.isdecimal() and len(code) < 6 else 500, text)
+    if is_nested_too_deep(body):
+        return BadReply(f"nested deeper than {MAX_NESTING} levels")
+    try:
+        body.decode()
+        reply = _reply_decoder.decode(body)
+    except _UNREADABLE as error:
+        return BadReply(str(error))
+    if reply.data_ref is not None and reply.data_ref.bucket != subjects.PLAN_DATA_BUCKET:
+        return BadReply(f"dataRef names bucket {reply.data_ref.bucket!r}, not {subjects.PLAN_DATA_BUCKET}")
+    return Replied(reply)
+
+
+class ToolCaller:
+    """Calls tools over NATS.
+
+    Args:
+        nc: the connection.
+        claim_check: where data above 256 KiB goes.
+    """
+
+    def __init__(self, nc: Client, claim_check: ClaimCheck) -> None:
+        self._nc = nc
+        self._claim_check = claim_check
+        self._inbox = nc.new_inbox()
+        self._pending: dict[str, _PendingCall] = {}
+
+    async def start(self) -> None:
+        """Listen for replies: one subscription for all calls."""
+        await self._nc.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+
+    async def run_lead_tool(
+        self,
+        tool: str,
+        params: LeadToolParams,
+        env: LeadToolExecutionEnv,
+        *,
+        traceparent: str | None,
+        on_progress: OnProgress,
+    ) -> ToolSignal:
+        """Call a tool once and wait for what comes of it; large data is in the object store by then.
+
+        Args:
+            tool: its identifier.
+            params: the step's params.
+            env: everything else that the tool learns of the step.
+            traceparent: the trace that the plan belongs to.
+            on_progress: called for each sign of life that has a body.
+        """
+        fields: dict[str, Any] = asdict(env)
+        body = encode(ToolRequest(tool=tool, params=params, **fields))
+        headers = {subjects.IDEMPOTENCY_KEY_HEADER: env.idempotency_key, subjects.ATTEMPT_HEADER: str(env.attempt)}
+        if traceparent is not None:
+            headers[subjects.TRACEPARENT_HEADER] = traceparent
+        if not fits(self._nc, body, headers):
+            size, limit = encoded_size(body, headers), self._nc.max_payload
+            return PayloadTooLarge(f"the request to {tool} has {size} bytes; the server takes {limit}")
+        token = new_token()
+        call = self._pending[token] = _PendingCall(on_progress)
+        try:
+            await self._nc.publish(subjects.tool_subject(tool), body, reply=f"{self._inbox}.{token}", headers=headers)
+            async with asyncio.timeout(env.timeout_ms / 1000):
+                signal = await call.signal
+        except TimeoutError:
+            return TimedOut(env.timeout_ms)
+        except OutboundBufferLimitError:
+            return NoResponders()  # not sent: the connection is down and its buffer is full
+        finally:
+            call.close()
+            del self._pending[token]
+        return await self._with_claim_check(signal, env)
+
+    async def cancel(self, tool: str, notice: CancelNotice) -> None:
+        """Tell the tool's responders that the work for this key is no longer wanted."""
+        await self._nc.publish(subjects.tool_cancel_subject(tool), encode(notice))
+
+    async def _with_claim_check(self, signal: ToolSignal, env: LeadToolExecutionEnv) -> ToolSignal:
+        """Large data goes to the object store before anything is recorded of it."""
+        if not isinstance(signal, Replied) or signal.reply.data is UNSET:
+            return signal
+        data = memoryview(signal.reply.data)
+        if len(data) <= subjects.MAX_INLINE_DATA_BYTES:
+            return signal
+        try:
+            ref = await self._claim_check.put(f"{env.plan_id}/{env.step_id}/{new_token()}", bytes(data))
+        except ClaimCheckError as error:
+            return DataUnavailable(str(error))
+        return Replied(replace(signal.reply, data=UNSET, data_ref=ref))
+
+    async def _on_reply(self, message: Msg) -> None:
+        call = self._pending.get(message.subject.rpartition(".")[2])
+        if call is not None:
+            call.take(message)

@@ -1,0 +1,1 @@
+"""The tool GOOGLE_PLACES_SEARCH: finds businesses with Google's Text Search (New)."""

@@ -1,0 +1,72 @@
+"""The tables, as the newest migration leaves them (a test compares the two).
+
+Times are UTC; SQLite keeps them without an offset.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Float, ForeignKey, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# Named constraints can be altered by later migrations on every database.
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Base of the tables."""
+
+    metadata = MetaData(naming_convention=_NAMES)
+
+
+class LeadListRow(Base):
+    """A list of leads: one name in one account."""
+
+    __tablename__ = "lead_lists"
+    __table_args__ = (UniqueConstraint("account", "name"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account: Mapped[str] = mapped_column(String(256))
+    name: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class LeadRow(Base):
+    """A lead of a list, unique by its normalised e-mail address.
+
+    ``first_saved_by`` is the idempotency key of the step that inserted the row: a repeat of that step finds its key
+    there and calls the lead new again, every other step finds it known.
+    """
+
+    __tablename__ = "leads"
+    __table_args__ = (UniqueConstraint("list_id", "email"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    list_id: Mapped[str] = mapped_column(ForeignKey("lead_lists.id", ondelete="CASCADE"))
+    email: Mapped[str] = mapped_column(String(320))
+    first_name: Mapped[str | None] = mapped_column(Text)
+    last_name: Mapped[str | None] = mapped_column(Text)
+    position: Mapped[str | None] = mapped_column(Text)
+    seniority: Mapped[str | None] = mapped_column(Text)
+    department: Mapped[str | None] = mapped_column(Text)
+    company_name: Mapped[str | None] = mapped_column(Text)
+    company_domain: Mapped[str | None] = mapped_column(Text)
+    company_industry: Mapped[str | None] = mapped_column(Text)
+    company_employees: Mapped[str | None] = mapped_column(Text)
+    company_location: Mapped[str | None] = mapped_column(Text)
+    phone: Mapped[str | None] = mapped_column(Text)
+    linkedin: Mapped[str | None] = mapped_column(Text)
+    website: Mapped[str | None] = mapped_column(Text)
+    place_id: Mapped[str | None] = mapped_column(Text)
+    confidence: Mapped[float | None] = mapped_column(Float)
+    verification_status: Mapped[str | None] = mapped_column(Text)
+    sources: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    first_saved_by: Mapped[str] = mapped_column(String(256))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

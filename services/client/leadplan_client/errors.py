@@ -1,0 +1,171 @@
+"""Errors of the client, by who must act.
+
+ClientError
+├── GoalError                     the caller: no plan can be built from this goal and context
+├── InvalidPlanIdError            the caller: the text is no plan id
+├── SubmissionError               the plan isn't known to be stored
+│   ├── PlanTooLargeError         the caller: the plan doesn't fit into a message
+│   ├── SubmissionRefusedError    the operator: the server didn't store the plan
+│   └── SubmissionUnconfirmedError  the caller: nobody said whether it is stored; submit it again
+├── StreamsMissingError           the operator: no executor ever ran on this server
+├── UnknownPlanError              the caller: no plan of this id has begun or was rejected
+├── PlanNotFinishedError          the caller: wait
+├── SubmissionRejectedError       the plan's author: every problem with path, code and message
+├── EventsLostError               the operator: the log no longer holds the plan's first events
+├── UnreadableEventError          the operator: the log holds something that is no event of this contract
+├── NoAnswerError                 the operator: the NATS server didn't answer in time
+└── ConnectionLostError           the operator: the NATS connection is closed for good
+
+What the server itself lacks is told by ``leadplan_bus.errors`` (JetStream is off, data has aged out).
+"""
+
+from leadplan_contracts import PlanProblem
+
+
+class ClientError(Exception):
+    """Base of the client's errors."""
+
+
+class GoalError(ClientError, ValueError):
+    """The goal or the context can't be made into a plan; the message says what to give."""
+
+
+class InvalidPlanIdError(ClientError, ValueError):
+    """The text is no plan id."""
+
+    def __init__(self, plan_id: str) -> None:
+        self.plan_id = plan_id
+        super().__init__(f"{plan_id[:80]!r} is no plan id: 1 to 128 letters, digits, _ and -, first no _")
+
+
+class SubmissionError(ClientError):
+    """The plan isn't known to be stored."""
+
+
+class PlanTooLargeError(SubmissionError):
+    """The submission is over the server's ``max_payload``.
+
+    Attributes:
+        size: bytes of the submission.
+        limit: bytes that the server takes.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(f"the plan is too large for a message: {size} bytes, the server takes {limit}")
+
+
+class SubmissionRefusedError(SubmissionError):
+    """The server didn't store the plan."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the NATS server didn't store the plan: {reason}")
+
+
+class SubmissionUnconfirmedError(SubmissionError):
+    """No acknowledgement came: the plan may be stored or not. Submitting it again is safe, it runs once."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the NATS server didn't say whether it stored the plan: submit it again, a plan sent twice runs once"
+        )
+
+
+class StreamsMissingError(ClientError):
+    """The streams aren't there: it is executors who create them.
+
+    Attributes:
+        stream: the one that was looked for.
+    """
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        super().__init__(
+            f"this NATS server has no stream {stream}: no executor ever ran on it (start one: leadplan executor)"
+        )
+
+
+class UnknownPlanError(ClientError):
+    """Nothing is stored under this id: it is wrong, has aged out, or the plan still waits for an executor."""
+
+    def __init__(self, plan_id: str) -> None:
+        self.plan_id = plan_id
+        super().__init__(
+            f"nothing is known of plan {plan_id}: the id is wrong, it aged out, or no executor has taken it yet"
+        )
+
+
+class PlanNotFinishedError(ClientError):
+    """The plan still runs.
+
+    Attributes:
+        plan_id: the plan.
+        last_event: type of its newest event.
+    """
+
+    def __init__(self, plan_id: str, last_event: str) -> None:
+        self.plan_id = plan_id
+        self.last_event = last_event
+        super().__init__(f"plan {plan_id} has not finished (its last event is {last_event})")
+
+
+class SubmissionRejectedError(ClientError):
+    """An executor rejected the submission.
+
+    Attributes:
+        plan_id: the plan.
+        problems: every problem with path, code and message.
+    """
+
+    def __init__(self, plan_id: str, problems: list[PlanProblem]) -> None:
+        self.plan_id = plan_id
+        self.problems = problems
+        listed = "; ".join(f"{problem.path or 'message'}: {problem.message}" for problem in problems)
+        super().__init__(f"plan {plan_id} was rejected: {listed}")
+
+
+class EventsLostError(ClientError):
+    """Events are gone from the plan's log, most likely because they aged out.
+
+    Attributes:
+        plan_id: the plan.
+        missing: the first sequence that is gone.
+        found: the sequence that stands in its place.
+    """
+
+    def __init__(self, plan_id: str, missing: int, found: int) -> None:
+        self.plan_id = plan_id
+        self.missing = missing
+        self.found = found
+        super().__init__(f"events {missing} to {found - 1} of plan {plan_id} are gone from the log")
+
+
+class UnreadableEventError(ClientError):
+    """A stored message is no event that this version knows.
+
+    Attributes:
+        plan_id: the plan.
+        stream_sequence: where it lies in stream ``PLAN_LOG``.
+    """
+
+    def __init__(self, plan_id: str, stream_sequence: int, reason: str) -> None:
+        self.plan_id = plan_id
+        self.stream_sequence = stream_sequence
+        super().__init__(
+            f"message {stream_sequence} in the log of plan {plan_id} is no event of this contract version: {reason}"
+        )
+
+
+class NoAnswerError(ClientError):
+    """The NATS server didn't answer in time."""
+
+    def __init__(self) -> None:
+        super().__init__("the NATS server didn't answer in time: it is down or restarting, or the stream has no leader")
+
+
+class ConnectionLostError(ClientError):
+    """The NATS connection is closed for good."""
+
+    def __init__(self) -> None:
+        super().__init__("the NATS connection is closed for good: connect again")

@@ -15,7 +15,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from leadplan_bus.connection import connect
+from leadplan_bus.connection import connect, flush
 from leadplan_bus.stored_messages import read_subject
 from leadplan_contracts.subjects import PLAN_LOG_STREAM, PLAN_REJECTS_STREAM
 from leadplan_executor.service import Executor
@@ -52,7 +52,7 @@ class Feed:
 
     async def start(self) -> None:
         await self.nc.subscribe("plans.events.*", cb=self._take)
-        await self.nc.flush()
+        await flush(self.nc)
 
     async def _take(self, message: Msg) -> None:
         self.events.append(json.loads(message.data))
@@ -162,7 +162,7 @@ def serve_tool(nc: Client) -> Callable[..., Awaitable[PlainTool]]:
     async def serve(name: str = "ECHO", behaviour: Behaviour = echo) -> PlainTool:
         tool = PlainTool(nc, behaviour)
         await nc.subscribe(f"tools.{name}", "q", cb=tool.take)
-        await nc.flush()
+        await flush(nc)
         return tool
 
     return serve

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from nats.aio.client import Client
 
+from leadplan_bus.connection import flush
 from leadplan_bus.topology import Retention, ensure_topology, plan_log_stream
 from leadplan_client import (
     ConnectionLostError,
@@ -71,7 +72,7 @@ class Bus:
     async def feed(self, body: LeadPlanEventPayload | bytes) -> None:
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)
         await self.nc.publish(plan_events_subject("p"), data)
-        await self.nc.flush()
+        await flush(self.nc)
 
     async def feed_until_heard(self, reader: "Reader") -> None:
         """Return when the reader is known to hear the feed; it gets progress events by that."""

@@ -158,6 +158,21 @@ async def test_progress_is_seen_live_and_not_stored(executor, feed, nc, serve_to
     assert all(event["type"] != "STEP_PROGRESS" for event in await feed.log("p1"))
 
 
+async def test_the_last_of_many_progress_reports_is_never_lost(executor, feed, nc, serve_tool, make_plan):
+    async def behave(request):
+        for number in range(1, 101):
+            body = json.dumps({"progress": number / 100}).encode()
+            await nc.publish(request["_reply_to"], body, headers={"Leadplan-Reply": "working"})
+        return {"success": True}
+
+    await serve_tool(behaviour=behave)
+    await feed.run(make_plan("p1", [{"id": "a"}]))
+    await feed.until(lambda: feed.of("p1", "STEP_PROGRESS"))
+    reported = [event["meta"]["progress"] for event in feed.of("p1", "STEP_PROGRESS")]
+    assert reported[-1] == 1.0
+    assert len(reported) < 20
+
+
 async def test_a_second_and_a_late_reply_change_nothing(executor, feed, nc, serve_tool, make_plan):
     async def twice(request):
         reply = json.dumps({"success": True, "data": request["attempt"]}).encode()

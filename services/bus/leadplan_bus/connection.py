@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from leadplan_bus.errors import CannotConnectError, InvalidAddressError
@@ -85,11 +86,7 @@ async def connect(
         log.warning("connected to the NATS server again")
 
     async def note_closed() -> None:
-        if not established:
-            return
-        if nc.last_error is not None and nc.last_error not in last_error:  # the client tells nobody else
-            log.error("nats closed the connection for good: %s", nc.last_error)
-        if on_closed is not None:
+        if established and on_closed is not None:
             on_closed()
 
     options: dict[str, Any] = {
@@ -103,17 +100,27 @@ async def connect(
         "reconnected_cb": note_reconnected,
         "closed_cb": note_closed,
     }
+    connecting = asyncio.create_task(nc.connect(_addresses(url), **options))
     try:
-        async with asyncio.timeout(within_seconds):
-            await nc.connect(_addresses(url), **options)
-    except BaseException as error:
-        await close(nc)  # a half-open connection would stay open
-        if not isinstance(error, TimeoutError | OSError | NatsError):
-            raise
-        reason = str(last_error[0] if last_error else error) or type(error).__name__
-        raise CannotConnectError(without_credentials(url), within_seconds, reason) from None
-    established = True
+        await asyncio.wait({connecting}, timeout=within_seconds)
+        established = connecting.done() and connecting.exception() is None
+    finally:
+        await _end(connecting)
+        if not established:
+            await close(nc)  # a half-open connection would stay open
+    if not established:
+        error = last_error[0] if last_error else None if connecting.cancelled() else connecting.exception()
+        if error is not None and not isinstance(error, NatsError | OSError):
+            raise error
+        reason = "no answer" if error is None else str(error) or type(error).__name__
+        raise CannotConnectError(without_credentials(url), within_seconds, reason)
     return nc
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    while not task.done():  # more than once, for nats-py takes some cancellations for itself
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.1)
 
 
 async def flush(nc: Client) -> None:
@@ -127,6 +134,19 @@ async def flush(nc: Client) -> None:
     """
     await nc.flush()
     await nc.flush()
+
+
+async def stop_receiving(nc: Client, *subscriptions: Subscription) -> None:
+    """Have the server send no more on these subscriptions; what it has sent already still reaches their callbacks.
+
+    Not ``drain()``: it asks the server to stop after its PING, and drops what comes after the PONG.
+
+    Raises:
+        nats.errors.Error: the server can't be told, for the connection is down.
+    """
+    for subscription in subscriptions:
+        await nc._send_unsubscribe(subscription._id)
+    await flush(nc)
 
 
 async def close(nc: Client) -> None:

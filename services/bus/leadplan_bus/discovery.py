@@ -1,12 +1,13 @@
 """Finding the tools that responders announce through ``$SRV.INFO`` (ADR-32, protocol section 5)."""
 
-import asyncio
 import re
+import time
 from typing import Any, NamedTuple
 
 import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import TimeoutError as NatsTimeoutError
 
 from leadplan_contracts.subjects import EFFECTS_METADATA, PARAMS_SCHEMA_METADATA, TOOL_METADATA
 from leadplan_contracts.wire import TOOL_PATTERN
@@ -53,16 +54,18 @@ async def discover_tools(nc: Client, *, longest: float = 1.0, silence: float = 0
     found: list[AnnouncedTool] = []
     inbox = nc.new_inbox()
     subscription = await nc.subscribe(inbox)
+    # Not `asyncio.timeout` around it: where answers keep coming, Python 3.11's `wait_for` can lose the cancellation.
+    ends_at = time.monotonic() + longest
     try:
-        async with asyncio.timeout(longest):
-            await nc.publish("$SRV.INFO", reply=inbox)
-            while True:
-                found += _read(await asyncio.wait_for(subscription.next_msg(longest), silence))
-    except TimeoutError:
+        await nc.publish("$SRV.INFO", reply=inbox)
+        while (seconds_left := ends_at - time.monotonic()) > 0:
+            found += _read(await subscription.next_msg(min(silence, seconds_left)))
+    except NatsTimeoutError:
         return found
     finally:
         if not nc.is_closed:
             await subscription.unsubscribe()
+    return found
 
 
 def _read(message: Msg) -> list[AnnouncedTool]:

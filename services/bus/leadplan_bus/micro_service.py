@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from leadplan_bus.connection import flush
+from leadplan_bus.connection import stop_receiving
 from leadplan_bus.tokens import new_token
 from leadplan_contracts.subjects import RESPONDER_QUEUE_GROUP
 
@@ -142,11 +142,8 @@ class MicroService:
         Raises:
             nats.errors.Error: the server can't be told, for the connection is down.
         """
-        for endpoint in self.endpoints:
-            if endpoint.subscription is not None:
-                # Not `drain()`: it asks the server to stop after its PING, and drops what comes after the PONG.
-                await self._nc._send_unsubscribe(endpoint.subscription._id)
-        await flush(self._nc)
+        subscriptions = [endpoint.subscription for endpoint in self.endpoints if endpoint.subscription is not None]
+        await stop_receiving(self._nc, *subscriptions)
 
     async def stop(self) -> None:
         """Stop answering discovery too, and drop requests that still come."""

@@ -2,8 +2,9 @@
 
 ExecutorError
 ├── FenceLostError           another executor appended to the plan: let go of it
-├── EventTooLargeError       an event is over the server's message limit
-└── ConnectionLostError      the NATS connection was closed for good: the process must end
+└── EventTooLargeError       an event is over the server's message limit
+
+What the server itself lacks is told by ``leadplan_bus.errors``.
 """
 
 
@@ -29,10 +30,3 @@ class EventTooLargeError(ExecutorError):
 
     def __init__(self, plan_id: str, size: int, limit: int) -> None:
         super().__init__(f"an event of plan {plan_id} has {size} bytes; the server takes {limit}")
-
-
-class ConnectionLostError(ExecutorError):
-    """The connection was closed for good while the executor ran."""
-
-    def __init__(self) -> None:
-        super().__init__("the NATS connection was closed for good (see the log above): start the executor again")

@@ -8,13 +8,15 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
+from leadplan_bus.connection import stop_receiving
 from leadplan_contracts import subjects
 
 log = structlog.get_logger(__name__)
@@ -82,7 +84,7 @@ class PlanIntake:
         self._heard_at = time.monotonic()
         self._slot_free = asyncio.Event()
         self._stopped = False
-        self._subscription: Any = None
+        self._subscription: Subscription | None = None
 
     async def run(self) -> None:
         """Pull until stopped."""
@@ -103,8 +105,8 @@ class PlanIntake:
         """
         self._stopped = True
         self._slot_free.set()
-        if self._subscription is not None and not self._nc.is_closed:
-            await self._subscription.drain()
+        if self._subscription is not None and self._nc.is_connected:
+            await stop_receiving(self._nc, self._subscription)
 
     def release(self) -> None:
         """A delivery was settled: its slot is free."""

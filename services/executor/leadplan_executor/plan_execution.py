@@ -27,12 +27,12 @@ from leadplan_executor.core.events import emit_plan_event
 from leadplan_executor.core.outcome import busy_wait_ms
 from leadplan_executor.core.requests import execution_env, idempotency_key
 from leadplan_executor.core.signals import StayedBusy, ToolSignal
+from leadplan_executor.latest_progress import LatestProgress
 from leadplan_executor.plan_log import PlanLog, event_headers
-from leadplan_executor.tool_calls import OnProgress, ToolCaller
+from leadplan_executor.tool_calls import ToolCaller
 
 log = structlog.get_logger(__name__)
 
-_PROGRESS_APART_MS = 50
 _STORE_AGAIN_SECONDS = 1.0
 
 
@@ -200,6 +200,7 @@ class PlanExecution:
         """One attempt: while the tool says that it is busy, the same request is sent again."""
         step = self.run.steps[index].step
         begun = now_ms()
+        progress = LatestProgress(lambda one: self._spawn_aside(self._report_progress(index, one), "progress"))
         self._calling.add(index)
         try:
             while True:
@@ -208,7 +209,7 @@ class PlanExecution:
                     step.params,
                     execution_env(self.run, index, now_ms()),
                     traceparent=self.run.traceparent,
-                    on_progress=self._progress_reporter(index),
+                    on_progress=progress.take,
                 )
                 wait_ms = busy_wait_ms(signal)
                 if wait_ms is None:
@@ -217,18 +218,8 @@ class PlanExecution:
                     return StayedBusy(waited_ms)
                 await asyncio.sleep(wait_ms / 1000)
         finally:
+            progress.close()
             self._calling.discard(index)
-
-    def _progress_reporter(self, index: int) -> OnProgress:
-        next_at = 0
-
-        def on_progress(progress: ToolProgress) -> None:
-            nonlocal next_at
-            if now_ms() >= next_at:
-                next_at = now_ms() + _PROGRESS_APART_MS
-                self._spawn_aside(self._report_progress(index, progress), "progress")
-
-        return on_progress
 
     async def _cancel_call(self, index: int) -> None:
         step = self.run.steps[index].step

@@ -14,14 +14,14 @@ from nats.errors import OutboundBufferLimitError
 from pydantic import ValidationError
 
 from leadplan_bus.claim_check import ClaimCheck
-from leadplan_bus.connection import connect, without_credentials
-from leadplan_bus.errors import BusError
+from leadplan_bus.connection import close, connect, flush, without_credentials
+from leadplan_bus.errors import BusError, ConnectionLostError
 from leadplan_bus.limits import require_room_for_events
 from leadplan_bus.micro_service import MicroService
 from leadplan_bus.tokens import new_token
 from leadplan_bus.topology import ensure_topology, executors_consumer
 from leadplan_contracts import subjects
-from leadplan_executor.errors import ConnectionLostError, ExecutorError
+from leadplan_executor.errors import ExecutorError
 from leadplan_executor.intake import Delivery, PlanIntake
 from leadplan_executor.logs import configure_logs
 from leadplan_executor.plan_log import PlanLog
@@ -87,7 +87,7 @@ class Executor:
             ("intake", self._intake.run()),
         ):
             self._background.append(asyncio.create_task(work, name=name))
-        await self._nc.flush()
+        await flush(self._nc)
         log.info("serving", executor=self.id, max_plans=settings.max_plans, lease_ms=settings.lease_ms)
 
     async def failed(self) -> None:
@@ -116,7 +116,7 @@ class Executor:
         await asyncio.gather(*self._background, *self._held.values(), return_exceptions=True)
         if not self._nc.is_closed:
             await self._service.stop()
-            await self._nc.flush()
+            await flush(self._nc)
         log.info("stopped", executor=self.id)
 
     def _take(self, delivery: Delivery) -> None:
@@ -178,11 +178,10 @@ async def serve(settings: ExecutorSettings) -> None:
             failed.result()
         failed.cancel()
         if nc.is_closed:
-            raise ConnectionLostError
+            raise ConnectionLostError(nc.last_error)
     finally:
         await executor.stop()
-        if not nc.is_closed:
-            await nc.close()
+        await close(nc)
 
 
 def run() -> int:

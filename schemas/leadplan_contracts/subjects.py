@@ -53,6 +53,8 @@ EXECUTORS_CONSUMER: Final = "executors"
 """The durable pull consumer on ``plans.execute`` that all executors share."""
 PLAN_DATA_BUCKET: Final = "PLAN_DATA"
 """Object store for data too large for messages."""
+TOOL_RESULTS_BUCKET: Final = "TOOL_RESULTS"
+"""Key-value bucket in which responders remember what they did under which idempotency key."""
 
 # --- queue groups and micro services
 RESPONDER_QUEUE_GROUP: Final = "q"

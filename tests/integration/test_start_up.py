@@ -76,6 +76,12 @@ def test_the_process_says_when_there_is_no_server():
     assert "secret" not in done.stderr
 
 
+def test_an_address_that_is_none_is_bad_use():
+    done = run_executor(NATS_URL="nats://host:port:")
+    assert done.returncode == 2
+    assert "NATS_URL" in done.stderr
+
+
 def test_a_bad_setting_is_named():
     done = run_executor(LEADPLAN_LEASE_MS="soon", LEADPLAN_MAX_PLANS="0")
     assert done.returncode == 2

@@ -1,50 +1,69 @@
+"""Which of Hunter's limits each call keeps to. That a limit keeps what it promises: tests/sdk/test_sdk_limits.py."""
+
 import asyncio
-import time
+from collections.abc import Awaitable, Callable
 
-from leadplan_hunter.rate_limit import RateLimit
+import pytest
 
+from leadplan_hunter.api import HunterApi
+from leadplan_hunter.errors import StepStoppedError
+from leadplan_hunter.settings import LookupSettings
+from leadplan_responder.limits import Rates
 
-async def arrivals_of(limit: RateLimit, calls: int) -> list[float]:
-    """When each call arrives at the server; some are under way longer than others."""
-    arrivals = []
-
-    async def call(number: int) -> None:
-        async with limit.place():
-            await asyncio.sleep(0.02 * (number % 3))
-            arrivals.append(time.monotonic())
-            await asyncio.sleep(0.005)
-
-    await asyncio.gather(*(call(number) for number in range(calls)))
-    return sorted(arrivals)
+MakeApi = Callable[[str], HunterApi]
 
 
-async def test_no_second_holds_more_calls_than_allowed():
-    arrivals = await arrivals_of(RateLimit(4, 1000, second=0.1), 14)
+@pytest.fixture
+async def make_api(sandbox_url: str, monkeypatch: pytest.MonkeyPatch):
+    apis = []
 
-    assert len(arrivals) == 14
-    assert min(later - earlier for earlier, later in zip(arrivals, arrivals[4:], strict=False)) >= 0.099
+    def make(key: str) -> HunterApi:
+        monkeypatch.setenv("HUNTER_API_KEY", key)
+        monkeypatch.setenv("HUNTER_BASE_URL", f"{sandbox_url}/v2")
+        apis.append(HunterApi(LookupSettings()))
+        return apis[-1]
+
+    yield make
+    for api in apis:
+        await api.aclose()
 
 
-async def test_no_minute_holds_more_calls_than_allowed():
-    arrivals = await arrivals_of(RateLimit(100, 5, second=0.01, minute=0.15), 11)
+async def test_each_endpoint_keeps_to_the_documented_limits(make_api: MakeApi):
+    limits = make_api("a-key").limits
+    assert {endpoint: limit.rates for endpoint, limit in limits.items()} == {
+        "domain-search": Rates(per_second=15, per_minute=500, burst=15),
+        "email-verifier": Rates(per_second=10, per_minute=300, burst=10),
+        "people/find": Rates(per_second=15, per_minute=500, burst=15),
+        "companies/find": Rates(per_second=15, per_minute=500, burst=15),
+    }
+    assert limits["people/find"] is limits["companies/find"]
+    assert limits["people/find"] is not limits["domain-search"]
 
-    assert len(arrivals) == 11
-    assert min(later - earlier for earlier, later in zip(arrivals, arrivals[5:], strict=False)) >= 0.149
+
+async def test_limits_belong_to_the_key(make_api: MakeApi):
+    limits = make_api("a-key").limits
+    assert make_api("a-key").limits == limits
+    assert set(make_api("another").limits.values()).isdisjoint(limits.values())
 
 
-async def test_a_call_that_is_cancelled_gives_its_place_back():
-    limit = RateLimit(1, 1, second=0.02, minute=0.02)
+async def test_calls_wait_for_their_limit(make_api: MakeApi, requests_to: Callable[[str], Awaitable[list[object]]]):
+    api = make_api("sandbox-hunter-key")
+    for _ in range(15):
+        async with api.limits["domain-search"]:
+            pass
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await api.search_domain("example.com", {}, limit=10, offset=0)
+    assert await requests_to("/v2/domain-search") == []
 
-    async def never_ends() -> None:
-        async with limit.place():
-            await asyncio.Event().wait()
 
-    holds = asyncio.create_task(never_ends())
-    waits = asyncio.create_task(never_ends())
-    await asyncio.sleep(0)
-    for task in (holds, waits):
-        task.cancel()
-    await asyncio.gather(holds, waits, return_exceptions=True)
-
-    async with asyncio.timeout(5), limit.place():
-        pass
+async def test_a_429_holds_the_limit_that_it_is_about(
+    make_api: MakeApi, add_fault: Callable[..., Awaitable[None]], requests_to: Callable[[str], Awaitable[list[object]]]
+):
+    api = make_api("sandbox-hunter-key")
+    await add_fault("/v2/domain-search", 429, retryAfter=7)
+    with pytest.raises(StepStoppedError):
+        await api.search_domain("example.com", {}, limit=10, offset=0)
+    assert 6 < api.limits["domain-search"].held_for() <= 7
+    assert api.limits["email-verifier"].held_for() == 0
+    assert len(await requests_to("/v2/domain-search")) == 1

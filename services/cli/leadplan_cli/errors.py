@@ -37,13 +37,13 @@ def explained(error: Exception) -> CommandError | None:
     # Imported here: commands that go well need none of these.
     from nats.errors import Error as NatsError
 
-    from leadplan_bus.errors import BusError
+    from leadplan_bus.errors import BusError, InvalidAddressError
     from leadplan_client.errors import ClientError, GoalError, InvalidPlanIdError
     from leadplan_responder.errors import ConfigurationError
 
     if isinstance(error, CommandError):
         return error
-    if isinstance(error, ConfigurationError | GoalError | InvalidPlanIdError):
+    if isinstance(error, ConfigurationError | GoalError | InvalidAddressError | InvalidPlanIdError):
         return CommandError(str(error), exit_code=BAD_USE)
     if isinstance(error, BusError | ClientError | ConnectionError):
         return CommandError(str(error))

@@ -25,8 +25,12 @@ class LatestProgress:
     def take(self, progress: ToolProgress) -> None:
         """A sign of life said how far the tool is."""
         self._waiting = progress
-        if self._timer is None:
-            self._timer = self._loop.call_at(max(self._next_at, self._loop.time()), self._pass_on)
+        if self._timer is not None:
+            return  # what waits is newer now
+        if self._loop.time() >= self._next_at:
+            self._pass_on()
+        else:
+            self._timer = self._loop.call_at(self._next_at, self._pass_on)
 
     def close(self) -> None:
         """The attempt is over: pass on what still waits."""

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from leadplan_bus.claim_check import ClaimCheck
 from leadplan_bus.connection import close, connect, flush, without_credentials
-from leadplan_bus.errors import BusError, ConnectionLostError
+from leadplan_bus.errors import BusError, ConnectionLostError, InvalidAddressError
 from leadplan_bus.limits import require_room_for_events
 from leadplan_bus.micro_service import MicroService
 from leadplan_bus.tokens import new_token
@@ -198,7 +198,7 @@ def run() -> int:
             runner.run(serve(settings))
     except (BusError, ExecutorError) as error:
         print(f"leadplan executor: {error}", file=sys.stderr)  # noqa: T201
-        return 1
+        return 2 if isinstance(error, InvalidAddressError) else 1
     return 0
 
 

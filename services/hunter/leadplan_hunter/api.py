@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from leadplan_hunter.api_answers import Company, DomainSearch, EmailVerification, Envelope, Person
 from leadplan_hunter.api_errors import failures_by_reach
-from leadplan_hunter.rate_limit import RateLimit
 from leadplan_hunter.settings import LookupSettings
+from leadplan_responder.limits import Limit, credential_limit
 from leadplan_web_apis.hunter_connection import HunterConnection
 
 DataT = TypeVar("DataT", bound=BaseModel)
@@ -32,6 +32,9 @@ class HunterApi:
     """Calls Hunter, within its rate limits. It owns its HTTP connections: call `aclose` at the end.
 
     No call is repeated here. Each raises an error of `leadplan_hunter.errors`, which says how far it reaches.
+
+    Attributes:
+        limits: of each endpoint, shared by all who use the key in this process. A 429 holds the one that it is about.
     """
 
     def __init__(self, settings: LookupSettings) -> None:
@@ -39,10 +42,10 @@ class HunterApi:
         self._poll_seconds = settings.verifier_poll_seconds
         self._wait_seconds = settings.verifier_wait_seconds
         # The documentation doesn't say whether people and companies count together, so they do here.
-        enrichment = RateLimit(*_ENRICHMENT_LIMITS)
-        self._limits = {
-            "domain-search": RateLimit(*_SEARCH_LIMITS),
-            "email-verifier": RateLimit(*_VERIFIER_LIMITS),
+        enrichment = _limit("Hunter enrichment", settings, *_ENRICHMENT_LIMITS)
+        self.limits = {
+            "domain-search": _limit("Hunter search", settings, *_SEARCH_LIMITS),
+            "email-verifier": _limit("Hunter verifier", settings, *_VERIFIER_LIMITS),
             "people/find": enrichment,
             "companies/find": enrichment,
         }
@@ -92,7 +95,7 @@ class HunterApi:
 
     async def _get(self, endpoint: str, query: Mapping[str, str]) -> httpx.Response:
         verifies = endpoint == "email-verifier"
-        async with self._limits[endpoint].place():
+        async with self.limits[endpoint]:
             with failures_by_reach():
                 return await self._hunter.call(
                     "GET",
@@ -105,3 +108,10 @@ class HunterApi:
     def _read(self, answer: httpx.Response, model: type[DataT]) -> DataT:
         with failures_by_reach():
             return self._hunter.read(answer, model)
+
+
+def _limit(counted_together: str, settings: LookupSettings, per_second: int, per_minute: int) -> Limit:
+    # Hunter counts and doesn't mind how evenly calls come: a few lookups needn't wait for one another.
+    return credential_limit(
+        counted_together, key=settings.api_key, per_second=per_second, per_minute=per_minute, burst=per_second
+    )

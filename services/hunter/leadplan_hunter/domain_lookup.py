@@ -22,7 +22,7 @@ def responder() -> Responder:
         on_stop=[api.aclose],
     )
 
-    @responder.tool("HUNTER_DOMAIN_LOOKUP", effects="none", max_in_flight=8)
+    @responder.tool("HUNTER_DOMAIN_LOOKUP", effects="none", max_in_flight=8, limits=[api.limits["domain-search"]])
     async def look_up_domains(params: DomainLookupParams, ctx: ToolContext) -> DomainLookupResult:
         """Find contacts for the websites of an earlier step's places, or for given domains."""
         if params.source_step_id is not None:

@@ -22,7 +22,9 @@ def responder() -> Responder:
         on_stop=[api.aclose],
     )
 
-    @responder.tool("HUNTER_ENRICH", effects="none", max_in_flight=8)
+    limits = [api.limits["email-verifier"], api.limits["people/find"]]
+
+    @responder.tool("HUNTER_ENRICH", effects="none", max_in_flight=8, limits=limits)
     async def enrich_contacts(params: EnrichParams, ctx: ToolContext) -> EnrichResult:
         """Make leads of the contacts of an earlier domain lookup, or of given addresses."""
         if params.source_step_id is not None:

@@ -19,6 +19,14 @@ It needs nats-py and msgspec only; params may be msgspec Structs or pydantic mod
 
 from leadplan_responder.context import ToolContext
 from leadplan_responder.errors import ConfigurationError, HandlerSignatureError, ResponderError, ToolError
-from leadplan_responder.responder import Responder
+from leadplan_responder.responder import NOT_DONE, Responder
 
-__all__ = ["ConfigurationError", "HandlerSignatureError", "Responder", "ResponderError", "ToolContext", "ToolError"]
+__all__ = [
+    "NOT_DONE",
+    "ConfigurationError",
+    "HandlerSignatureError",
+    "Responder",
+    "ResponderError",
+    "ToolContext",
+    "ToolError",
+]

@@ -12,7 +12,7 @@ from leadplan_bus.claim_check import ClaimCheck
 from leadplan_bus.errors import ClaimCheckError
 from leadplan_bus.limits import fits
 from leadplan_bus.tokens import new_token
-from leadplan_contracts import LeadToolExecutionResult, ToolEffects, ToolProgress, ToolRequest, subjects
+from leadplan_contracts import LeadToolExecutionResult, ToolProgress, ToolRequest, subjects
 from leadplan_contracts.wire import encode
 from leadplan_responder.context import ToolContext
 from leadplan_responder.execution import Execution, Interruption, failure
@@ -26,7 +26,7 @@ _SIGN_SECONDS = 5.0
 
 
 class Call:
-    """A request on its way to its reply; its handler runs from now on.
+    """A request on its way to its reply.
 
     Args:
         tool: what to run.
@@ -43,18 +43,22 @@ class Call:
         self._nc = nc
         self._claim_check = claim_check
         self._answered = False
-        context = ToolContext(request, send_progress=self._send_progress, fetch_data=claim_check.get, nats=nc)
-        self._execution = Execution(tool, request, context)
+        self._result_lost = False
+        self._interruption: Interruption | None = None
+        self._execution: Execution | None = None
+        self._context = ToolContext(request, send_progress=self._send_progress, fetch_data=claim_check.get, nats=nc)
 
     def interrupt(self, why: Interruption) -> None:
         """Cancel the handler and answer with this reason."""
-        self._execution.interrupt(why)
+        self._interruption = self._interruption or why
+        if self._execution is not None:
+            self._execution.interrupt(why)
 
     async def result(self) -> LeadToolExecutionResult:
         """The reply to send, once the handler has come to one; no sign of life is sent after it."""
         signs = asyncio.create_task(self._send_signs_of_life(), name=f"signs of life {self.request.idempotency_key}")
         try:
-            return await self._as_it_fits(await self._execution.result())
+            return await self._reply()
         finally:
             # Both, for nats-py takes some cancellations for itself.
             self._answered = True
@@ -62,7 +66,17 @@ class Call:
 
     async def handler_ended(self) -> None:
         """Wait until the handler is really over, which may be after its reply if it ignores its cancellation."""
-        await self._execution.ended()
+        if self._execution is not None:
+            await self._execution.ended()
+
+    async def _reply(self) -> LeadToolExecutionResult:
+        return await self._run(in_doubt=False)
+
+    async def _run(self, *, in_doubt: bool) -> LeadToolExecutionResult:
+        self._execution = Execution(self._tool, self.request, self._context, in_doubt=in_doubt)
+        if self._interruption is not None:
+            self._execution.interrupt(self._interruption)
+        return await self._as_it_fits(await self._execution.result())
 
     async def _as_it_fits(self, result: LeadToolExecutionResult) -> LeadToolExecutionResult:
         """Large data goes to the object store; what is left always fits, for messages of failures are cut."""
@@ -75,8 +89,8 @@ class Call:
         try:
             return replace(result, data=UNSET, data_ref=await self._claim_check.put(name, data))
         except ClaimCheckError as error:
-            repeatable = self._tool.effects is not ToolEffects.ONCE  # the work itself is done
-            return failure(f"the result couldn't be stored: {error}", "claim_check_failed", retryable=repeatable)
+            self._result_lost = True
+            return failure(f"the result couldn't be stored: {error}", "claim_check_failed", retryable=True)
 
     async def _send_progress(self, fraction: float | None, message: str | None) -> None:
         await self._send_sign_of_life(encode(ToolProgress(progress=fraction, message=message)))

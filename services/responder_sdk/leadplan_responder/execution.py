@@ -5,11 +5,11 @@ import math
 from typing import Any, Final, NamedTuple
 
 from leadplan_bus.tokens import new_token
-from leadplan_contracts import LeadToolExecutionResult, ToolEffects, ToolRequest
+from leadplan_contracts import LeadToolExecutionResult, ToolRequest
 from leadplan_responder import payloads
 from leadplan_responder.context import ToolContext
 from leadplan_responder.errors import ToolError
-from leadplan_responder.responder import Tool
+from leadplan_responder.responder import NOT_DONE, Tool
 
 _CLEAN_UP_SECONDS = 1.0
 _LONGEST_MESSAGE = 4_000
@@ -47,14 +47,15 @@ class Execution:
         tool: what to run.
         request: the request.
         context: what the handler gets besides its params; it knows the deadline.
+        in_doubt: an earlier run with the request's idempotency key broke off: the tool's ``resolve`` is asked first.
     """
 
-    def __init__(self, tool: Tool, request: ToolRequest, context: ToolContext) -> None:
-        self._tool = tool
+    def __init__(self, tool: Tool, request: ToolRequest, context: ToolContext, *, in_doubt: bool = False) -> None:
         self._context = context
+        self._outcome: HandlerOutcome | None = None
         self._interruption: asyncio.Future[Interruption] = asyncio.get_running_loop().create_future()
         self._handler = asyncio.create_task(
-            execute_tool(tool, request, context), name=f"handler {request.idempotency_key}"
+            execute_tool(tool, request, context, in_doubt=in_doubt), name=f"handler {request.idempotency_key}"
         )
 
     def interrupt(self, why: Interruption) -> None:
@@ -76,16 +77,22 @@ class Execution:
             self._handler.cancel()
             raise
         if self._handler.done() and not self._handler.cancelled():
-            result = self._handler.result()
-            if result.success or not interrupted:
-                return result
-        return self._interrupted()
-
-    def _interrupted(self) -> LeadToolExecutionResult:
+            outcome = self._handler.result()
+            if outcome.reply.success or not interrupted:
+                self._outcome = outcome
+                return outcome.reply
         why = self._interruption.result() if self._interruption.done() else _OUT_OF_TIME
-        # Nobody knows how far the handler came: where repeating does harm, the caller must not repeat.
-        retryable = why.retryable and self._tool.effects is not ToolEffects.ONCE
-        return failure(why.message, why.code, retryable=retryable)
+        return failure(why.message, why.code, retryable=why.retryable)
+
+    @property
+    def outcome_known(self) -> bool:
+        """Whether the handler came to an end of its own, so that its reply says what it did."""
+        return self._outcome is not None and self._outcome.known
+
+    @property
+    def over(self) -> bool:
+        """Whether the handler has really ended."""
+        return self._handler.done()
 
     async def ended(self) -> None:
         """Wait until the handler is really over: one that takes no notice of its cancellation may go on."""
@@ -94,7 +101,16 @@ class Execution:
             await asyncio.wait({self._handler})
 
 
-async def execute_tool(tool: Tool, request: ToolRequest, context: ToolContext) -> LeadToolExecutionResult:
+class HandlerOutcome(NamedTuple):
+    """What a handler came to. ``known`` is false where it broke off: nobody can say what it did until then."""
+
+    reply: LeadToolExecutionResult
+    known: bool
+
+
+async def execute_tool(
+    tool: Tool, request: ToolRequest, context: ToolContext, *, in_doubt: bool = False
+) -> HandlerOutcome:
     """Run a tool's handler for a request.
 
     Whatever goes wrong becomes a reply. Of an unexpected exception the caller learns an error id only: its text may
@@ -105,12 +121,15 @@ async def execute_tool(tool: Tool, request: ToolRequest, context: ToolContext) -
     """
     try:
         params = payloads.convert(request.params, tool.params_model)
-        value = await tool.handler(params, context)
+        value = await _work(tool, params, context, in_doubt)
     except payloads.InvalidPayloadError as error:
-        return failure(f"the params don't fit {tool.name}: {error}", "invalid_params", retryable=False)
+        reply = failure(f"the params don't fit {tool.name}: {error}", "invalid_params", retryable=False)
+        return HandlerOutcome(reply, known=True)
     except ToolError as error:
         retry_after_ms = _milliseconds(error.retry_after)
-        return failure(error.message, error.code, retryable=error.retryable, retry_after_ms=retry_after_ms)
+        reply = failure(error.message, error.code, retryable=error.retryable, retry_after_ms=retry_after_ms)
+        # What can't even find out what happened before leaves that open.
+        return HandlerOutcome(reply, known=not in_doubt)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -119,17 +138,25 @@ async def execute_tool(tool: Tool, request: ToolRequest, context: ToolContext) -
     except (Exception, SystemExit) as error:  # libraries written for scripts raise the latter
         return _unexpected(tool, context, error)
     try:
-        return LeadToolExecutionResult(success=True, data=payloads.encode(value))
+        return HandlerOutcome(LeadToolExecutionResult(success=True, data=payloads.encode(value)), known=True)
     except Exception as error:
         error_id = _logged(context, "the handler's result can't be written as JSON", error)
         text = f"{tool.name} returned something that JSON has no form for (error id {error_id})"
-        return failure(text, "bad_result", retryable=False)
+        return HandlerOutcome(failure(text, "bad_result", retryable=False), known=True)
 
 
-def _unexpected(tool: Tool, context: ToolContext, error: BaseException) -> LeadToolExecutionResult:
+async def _work(tool: Tool, params: Any, context: ToolContext, in_doubt: bool) -> Any:
+    if in_doubt and tool.resolve is not None:
+        value = await tool.resolve(params, context)
+        if value is not NOT_DONE:
+            return value
+    return await tool.handler(params, context)
+
+
+def _unexpected(tool: Tool, context: ToolContext, error: BaseException) -> HandlerOutcome:
     error_id = _logged(context, "unexpected error in the handler", error)
     text = f"{tool.name} failed unexpectedly (error id {error_id})"
-    return failure(text, "internal_error", retryable=tool.effects is not ToolEffects.ONCE)
+    return HandlerOutcome(failure(text, "internal_error", retryable=True), known=False)
 
 
 def _logged(context: ToolContext, event: str, error: BaseException) -> str:

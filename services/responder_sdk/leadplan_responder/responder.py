@@ -7,8 +7,9 @@ import sys
 import typing
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from types import SimpleNamespace
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -19,11 +20,23 @@ from leadplan_contracts.wire import TOOL_PATTERN
 from leadplan_responder import payloads, plain_logs
 from leadplan_responder.context import ToolContext
 from leadplan_responder.errors import ConfigurationError, HandlerSignatureError
+from leadplan_responder.limits import Holds
 
 # A type variable, so that a decorated function keeps its own type; a coroutine, for a handler must be async.
 Handler = TypeVar("Handler", bound=Callable[[Any, ToolContext], Coroutine[Any, Any, Any]])
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 Hook = Callable[[], Awaitable[None]]
+Resolve = Callable[[Any, ToolContext], Coroutine[Any, Any, Any]]
+
+
+class NotDone(Enum):
+    """What a ``resolve`` function returns when the outside world knows nothing of the work."""
+
+    NOT_DONE = auto()
+
+
+NOT_DONE: Final = NotDone.NOT_DONE
+"""Return it from ``resolve``: the earlier run had no effect, and the handler runs now."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +45,13 @@ class Tool:
 
     name: str
     handler: Callable[[Any, ToolContext], Coroutine[Any, Any, Any]]
-    params_model: type[Any]
+    params_model: Any
     effects: ToolEffects
     max_in_flight: int
     description: str
+    runs_again_in_doubt: bool = False
+    resolve: Resolve | None = None
+    limits: tuple[Holds, ...] = ()
 
     def params_schema(self) -> str:
         """The JSON Schema of the params, as compact JSON text."""
@@ -68,7 +84,13 @@ class Responder:
         self.tools: dict[str, Tool] = {}
 
     def tool(
-        self, name: str, *, effects: Literal["none", "idempotent", "once"], max_in_flight: int = 16
+        self,
+        name: str,
+        *,
+        effects: Literal["none", "idempotent", "once"],
+        max_in_flight: int = 16,
+        in_doubt: Literal["fail", "run_again"] | Resolve = "fail",
+        limits: Sequence[Holds] = (),
     ) -> Callable[[Handler], Handler]:
         """Serve the decorated async function as a tool.
 
@@ -76,9 +98,16 @@ class Responder:
             name: upper case, as in ``tools.<TOOL>``.
             effects: what repeating a request does to the outside world: nothing, nothing more, or harm.
             max_in_flight: handlers at once; further requests are answered ``busy``.
+            in_doubt: with effects ``once``, what becomes of a request whose idempotency key an earlier handler left
+                without an outcome, because it or its process died: ``fail`` with the error ``in_doubt``, which a
+                person must settle; ``run_again``; or an async function ``(params, ctx)`` that asks the outside world
+                and returns the result of the earlier run, or ``NOT_DONE``.
+            limits: what the handler passes through (``leadplan_responder.limits``). While one of them is held, because
+                a provider asked for a pause, further requests are answered ``busy`` with the time that is left.
 
         Raises:
-            ValueError: the name has a bad form or is served already, or ``max_in_flight`` is below 1.
+            ValueError: the name has a bad form or is served already, ``max_in_flight`` is below 1, or ``in_doubt`` is
+                given for other effects.
             HandlerSignatureError: the function isn't async or its params aren't annotated with a model.
         """
         if not re.match(TOOL_PATTERN, name):
@@ -87,11 +116,21 @@ class Responder:
             raise ValueError(f"{name} is served by this responder already")
         if max_in_flight < 1:
             raise ValueError("max_in_flight must be at least 1")
+        if in_doubt != "fail" and effects != "once":
+            raise ValueError('in_doubt is for effects="once": other tools are simply asked again')
 
         def add(handler: Handler) -> Handler:
             description = (inspect.getdoc(handler) or "").partition("\n")[0]
             self.tools[name] = Tool(
-                name, handler, _params_model(handler), ToolEffects(effects), max_in_flight, description
+                name,
+                handler,
+                _params_model(handler),
+                ToolEffects(effects),
+                max_in_flight,
+                description,
+                runs_again_in_doubt=in_doubt == "run_again",
+                resolve=None if isinstance(in_doubt, str) else in_doubt,
+                limits=tuple(limits),
             )
             return handler
 
@@ -119,7 +158,7 @@ class Responder:
             raise SystemExit(2 if isinstance(error, ConfigurationError | InvalidAddressError) else 1) from None
 
 
-def _params_model(handler: Callable[..., Any]) -> type[Any]:
+def _params_model(handler: Callable[..., Any]) -> Any:
     name = getattr(handler, "__name__", repr(handler))
     if not inspect.iscoroutinefunction(handler):
         raise HandlerSignatureError(f"{name} must be an async function")
@@ -127,12 +166,13 @@ def _params_model(handler: Callable[..., Any]) -> type[Any]:
     if len(parameters) != 2 or any(one.kind not in _BY_POSITION for one in parameters):
         raise HandlerSignatureError(f"{name} must take (params, ctx)")
     model = _evaluated(parameters[0].annotation, handler, name)
-    if not isinstance(model, type) or model is inspect.Parameter.empty:
+    if model is inspect.Parameter.empty:
         raise HandlerSignatureError(f"{name} must annotate its params with a model")
     try:
         payloads.check_is_model(model)
     except TypeError as error:
-        raise HandlerSignatureError(f"the params of {name} can't be a {model.__name__}: {error}") from None
+        shown = getattr(model, "__name__", repr(model))
+        raise HandlerSignatureError(f"the params of {name} can't be {shown}: {error}") from None
     return model
 
 

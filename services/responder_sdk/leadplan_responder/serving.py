@@ -6,6 +6,7 @@ The hard parts stand here so that handlers stay plain functions: nothing piles u
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import time
@@ -28,7 +29,9 @@ from leadplan_contracts.wire import encode
 from leadplan_responder.call import Call
 from leadplan_responder.errors import ConfigurationError
 from leadplan_responder.execution import CANCELLED, STOPPING, failure
+from leadplan_responder.once_call import OnceCall
 from leadplan_responder.responder import Responder, Tool
+from leadplan_responder.result_memory import ResultMemory
 
 log = logging.getLogger("leadplan.responder")
 
@@ -139,6 +142,14 @@ class _ServedTool:
     def note_duration(self, nanoseconds: int) -> None:
         self._typical_ns = (7 * self._typical_ns + nanoseconds) // 8 if self._typical_ns else nanoseconds
 
+    def held(self) -> LeadToolExecutionResult | None:
+        """What to answer while a provider has asked for a pause; None when none has."""
+        seconds = max((limit.held_for() for limit in self.tool.limits), default=0.0)
+        if seconds <= 0:
+            return None
+        text = f"{self.tool.name} waits for a limit of the service that it calls"
+        return failure(text, "busy", retryable=True, retry_after_ms=math.ceil(seconds * 1000))
+
     def busy(self) -> LeadToolExecutionResult:
         # A slot comes free after about a handler's time divided by the slots; half a handler's time spreads the rest.
         wait_ms = min(max(self._typical_ns // 1_000_000 // 2, _SHORTEST_BUSY_MS), _LONGEST_BUSY_MS)
@@ -164,6 +175,7 @@ class Serving:
         )
         self._claim_check = ClaimCheck(nc.jetstream())
         self._served = {name: _ServedTool(tool) for name, tool in responder.tools.items()}
+        self._memory = ResultMemory(nc, service=responder.name, instance=self._service.id)
         self._answers: set[asyncio.Task[None]] = set()
         self._cancel_notices: list[Subscription] = []
         self._stopping = False
@@ -175,6 +187,8 @@ class Serving:
 
     async def start(self) -> None:
         """Run the start hooks, take requests and answer discovery."""
+        if any(tool.effects is ToolEffects.ONCE for tool in self._responder.tools.values()):
+            await self._memory.open()
         for hook in self._responder.on_start:
             await hook()
         for served in self._served.values():
@@ -262,7 +276,14 @@ class Serving:
             return failure(f"this is no request of the tool protocol: {error}", "bad_request", retryable=False)
         if self._stopping or served.full:
             return served.busy()
-        call = Call(served.tool, request, message.reply, self._nc, self._claim_check)
+        if (held := served.held()) is not None:
+            return held
+        tool, reply_to = served.tool, message.reply
+        call = (
+            OnceCall(tool, request, reply_to, self._nc, self._claim_check, self._memory)
+            if tool.effects is ToolEffects.ONCE
+            else Call(tool, request, reply_to, self._nc, self._claim_check)
+        )
         served.calls.add(call)
         return call
 
@@ -273,7 +294,7 @@ class Serving:
             error_id = new_token()
             log.exception("answering a request failed", extra={"tool": served.tool.name, "error_id": error_id})
             text = f"{served.tool.name} failed unexpectedly (error id {error_id})"
-            return failure(text, "internal_error", retryable=served.tool.effects is not ToolEffects.ONCE)
+            return failure(text, "internal_error", retryable=True)
 
     async def _on_cancel(self, message: Msg) -> None:
         try:

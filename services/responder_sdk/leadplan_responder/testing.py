@@ -4,6 +4,7 @@ call = await call_tool(responder(), "GREET", {"name": "Ada"})
 assert call.data == {"greeting": "Hello Ada"}
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,7 @@ from leadplan_contracts import (
 )
 from leadplan_contracts.wire import encode
 from leadplan_responder.context import ToolContext
-from leadplan_responder.execution import Execution
+from leadplan_responder.execution import CANCELLED, Execution
 from leadplan_responder.responder import Responder
 
 TEST_USER = SupervisorUserContext(user_id="u_test", account_id="acct_test", email="owner@example.com")
@@ -66,6 +67,7 @@ async def call_tool(
     step_id: str = "step",
     attempt: int = 1,
     timeout_ms: int = 30_000,
+    cancel: asyncio.Event | None = None,
     nats: Client | None = None,
 ) -> ToolCall:
     """Run the handler of a tool as a request would.
@@ -80,6 +82,7 @@ async def call_tool(
         step_id: the step's id.
         attempt: which attempt this is.
         timeout_ms: the attempt's time, after which the handler is cancelled.
+        cancel: set it to cancel the plan: the handler is cancelled and the result says ``cancelled``.
         nats: a connection, for tools that use NATS themselves.
 
     Raises:
@@ -110,7 +113,18 @@ async def call_tool(
     # A round trip over JSON, as a real request takes it.
     request = msgspec.json.decode(encode(request), type=ToolRequest)
     context = ToolContext(request, send_progress=note_progress, fetch_data=no_store, nats=nats)
-    return ToolCall(await Execution(responder.tools[tool], request, context).result(), progress)
+    execution = Execution(responder.tools[tool], request, context)
+    cancelling = asyncio.create_task(_cancel(execution, cancel)) if cancel is not None else None
+    try:
+        return ToolCall(await execution.result(), progress)
+    finally:
+        if cancelling is not None:
+            cancelling.cancel()
+
+
+async def _cancel(execution: Execution, cancel: asyncio.Event) -> None:
+    await cancel.wait()
+    execution.interrupt(CANCELLED)
 
 
 def _result(step_id: str, value: Any) -> LeadGenStepResult:

@@ -1,0 +1,271 @@
+"""Doing an effect once: what became of each idempotency key, shared by all replicas of a tool, across restarts.
+
+Under each key stands one record in the bucket ``TOOL_RESULTS``, changed only by compare-and-set:
+
+    (nothing) --claim--> Running --remember--> Done        the reply is given to every later request
+                            |----forget------> (nothing)   the handler said that it did nothing: it may run again
+                            |----doubt-------> InDoubt     the handler broke off: nobody knows how far it came
+    InDoubt, or Running whose owner is gone --take over--> Running
+
+Whoever claims a key runs the handler; others are told that it runs elsewhere. An owner is gone when nobody answers for
+its instance any more (``$SRV.PING.<service>.<instance>``); one that only doesn't answer in time counts as alive.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from nats.js.errors import BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.kv import KeyValue
+
+from leadplan_bus.tokens import new_token
+from leadplan_contracts import LeadToolExecutionResult, ToolRequest
+from leadplan_contracts.subjects import TOOL_RESULTS_BUCKET
+from leadplan_contracts.wire import encode
+
+log = logging.getLogger("leadplan.responder")
+
+DEFAULT_MAX_AGE_SECONDS = 30 * 86_400.0
+_PING_SECONDS = 1.0
+_CLAIM_TRIES = 10
+_STORE_TRIES = 5
+_WAIT_SECONDS = 0.2
+
+T = TypeVar("T")
+
+
+class Running(msgspec.Struct, frozen=True, tag_field="state", tag="running"):
+    """A handler works on the key; ``claim`` tells one attempt to claim it from another."""
+
+    service: str
+    instance: str
+    claim: str
+    params: str
+
+
+class InDoubt(msgspec.Struct, frozen=True, tag_field="state", tag="in_doubt"):
+    """A handler broke off while it worked on the key."""
+
+    params: str
+
+
+class Done(msgspec.Struct, frozen=True, tag_field="state", tag="done"):
+    """The reply that every further request with the key gets."""
+
+    reply: LeadToolExecutionResult
+    params: str
+
+
+Record: TypeAlias = Running | InDoubt | Done
+_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+class Claimed(NamedTuple):
+    """The key is ours: run the handler, then settle the claim."""
+
+    key: str
+    revision: int
+    params: str
+
+
+class Doubtful(NamedTuple):
+    """The key is in doubt: ``take_over`` claims it."""
+
+    key: str
+    revision: int
+    params: str
+
+
+class Remembered(NamedTuple):
+    """The work was done before; this was the reply."""
+
+    reply: LeadToolExecutionResult
+
+
+class Elsewhere(NamedTuple):
+    """A handler works on the key at this moment."""
+
+
+class OtherParams(NamedTuple):
+    """The key was used before with other params."""
+
+
+Claim: TypeAlias = Claimed | Doubtful | Remembered | Elsewhere | OtherParams
+
+
+class MemoryUnavailableError(Exception):
+    """The bucket can't be read or written at the moment; nothing was run."""
+
+
+class ResultMemory:
+    """The records of one responder instance.
+
+    Args:
+        nc: the connection.
+        service, instance: name and id of the micro service, under which others ask whether we live.
+        max_age_seconds: how long a result is remembered; longer than any plan may take.
+    """
+
+    def __init__(
+        self, nc: Client, *, service: str, instance: str, max_age_seconds: float = DEFAULT_MAX_AGE_SECONDS
+    ) -> None:
+        self._nc = nc
+        self._js = nc.jetstream()
+        self._service = service
+        self._instance = instance
+        self._max_age_seconds = max_age_seconds
+        self._bucket: KeyValue | None = None
+        self._ours: set[str] = set()
+
+    async def open(self) -> None:
+        """Create the bucket where it is missing.
+
+        Raises:
+            nats.errors.Error: the server has no JetStream, or refuses.
+        """
+        try:
+            self._bucket = await self._js.key_value(TOOL_RESULTS_BUCKET)
+        except BucketNotFoundError:
+            self._bucket = await self._js.create_key_value(
+                bucket=TOOL_RESULTS_BUCKET, description="Results of tools by idempotency key", ttl=self._max_age_seconds
+            )
+
+    async def claim(self, request: ToolRequest) -> Claim:
+        """Claim a request's idempotency key for this instance, or learn why that can't be.
+
+        Raises:
+            MemoryUnavailableError: the server doesn't answer.
+        """
+        key, params = record_key(request), _digest(encode(_sorted(request.params)))
+        record = self._running(params)
+        for _ in range(_CLAIM_TRIES):
+            try:
+                revision = await self._kv.create(key, encode(record))
+                return self._claimed(key, revision, params)
+            except (KeyWrongLastSequenceError, NatsError):
+                pass  # taken, or nobody knows whether it was stored: the record itself tells
+            claim = await self._read(key, record)
+            if claim is not None:
+                return claim
+            await asyncio.sleep(_WAIT_SECONDS)
+        raise MemoryUnavailableError(f"bucket {TOOL_RESULTS_BUCKET} doesn't answer")
+
+    async def take_over(self, doubtful: Doubtful) -> Claim:
+        """Claim a key that is in doubt; of several replicas only one can.
+
+        Raises:
+            MemoryUnavailableError: the server doesn't answer.
+        """
+        record = self._running(doubtful.params)
+        for _ in range(_CLAIM_TRIES):
+            try:
+                revision = await self._kv.update(doubtful.key, encode(record), last=doubtful.revision)
+                return self._claimed(doubtful.key, revision, doubtful.params)
+            except (KeyWrongLastSequenceError, NatsError):
+                pass
+            claim = await self._read(doubtful.key, record)
+            if claim is not None and not isinstance(claim, Doubtful):
+                return claim
+            await asyncio.sleep(_WAIT_SECONDS)
+        raise MemoryUnavailableError(f"bucket {TOOL_RESULTS_BUCKET} doesn't answer")
+
+    async def remember(self, claimed: Claimed, reply: LeadToolExecutionResult) -> None:
+        """The work is done: give this reply to every further request with the key."""
+        record = encode(Done(reply, claimed.params))
+        await self._settle(claimed, lambda: self._kv.update(claimed.key, record, last=claimed.revision))
+
+    async def forget(self, claimed: Claimed) -> None:
+        """The handler said that it did nothing: the next request may run it."""
+        await self._settle(claimed, lambda: self._kv.delete(claimed.key, last=claimed.revision))
+
+    async def doubt(self, claimed: Claimed) -> None:
+        """The handler broke off: the next request has to deal with that."""
+        record = encode(InDoubt(claimed.params))
+        await self._settle(claimed, lambda: self._kv.update(claimed.key, record, last=claimed.revision))
+
+    async def _settle(self, claimed: Claimed, store: Callable[[], Awaitable[T]]) -> None:
+        """Store how a claim ended. Where that fails the record stays ``Running``, and is in doubt once we are gone."""
+        try:
+            for _ in range(_STORE_TRIES):
+                try:
+                    await store()
+                except KeyWrongLastSequenceError:
+                    return  # stored by a try whose answer was lost, or taken over: the newer record counts
+                except NatsError as error:
+                    log.warning("a result isn't remembered yet: %r", error, extra={"key": claimed.key})
+                    await asyncio.sleep(_WAIT_SECONDS)
+                else:
+                    return
+            log.error("a result couldn't be remembered: its key is in doubt", extra={"key": claimed.key})
+        finally:
+            self._ours.discard(claimed.key)
+
+    async def _read(self, key: str, ours: Running) -> Claim | None:
+        """What the record under a key means for somebody who tried to store ``ours``; None to try again."""
+        try:
+            entry = await self._kv.get(key)
+            record = _decoder.decode(entry.value or b"")
+        except (KeyNotFoundError, NatsError):
+            return None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise MemoryUnavailableError(
+                f"the record {key} in bucket {TOOL_RESULTS_BUCKET} can't be read: {error}"
+            ) from error
+        revision = entry.revision or 0
+        if record.params != ours.params:
+            return OtherParams()
+        match record:
+            case Done(reply=reply):
+                return Remembered(reply)
+            case InDoubt():
+                return Doubtful(key, revision, record.params)
+            case Running(claim=claim) if claim == ours.claim:
+                return self._claimed(key, revision, record.params)
+            case Running():
+                gone = not await self._owner_lives(key, record)
+                return Doubtful(key, revision, record.params) if gone else Elsewhere()
+
+    async def _owner_lives(self, key: str, record: Running) -> bool:
+        if record.instance == self._instance:
+            return key in self._ours
+        try:
+            await self._nc.request(f"$SRV.PING.{record.service}.{record.instance}", timeout=_PING_SECONDS)
+        except NoRespondersError:
+            return False
+        except NatsError:
+            return True  # silent isn't gone: it may only be slow
+        return True
+
+    def _running(self, params: str) -> Running:
+        return Running(service=self._service, instance=self._instance, claim=new_token(), params=params)
+
+    def _claimed(self, key: str, revision: int, params: str) -> Claimed:
+        self._ours.add(key)
+        return Claimed(key, revision, params)
+
+    @property
+    def _kv(self) -> KeyValue:
+        if self._bucket is None:
+            raise MemoryUnavailableError(f"bucket {TOOL_RESULTS_BUCKET} isn't open")
+        return self._bucket
+
+
+def record_key(request: ToolRequest) -> str:
+    """Where the record of a request lies: tool and a digest of the idempotency key, which may hold any characters."""
+    return f"{request.tool}.{_digest(request.idempotency_key.encode())}"
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
+
+
+def _sorted(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value

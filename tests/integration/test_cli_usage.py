@@ -22,7 +22,7 @@ from leadplan_contracts import LeadGenGoal, PlanSubmission
 from leadplan_contracts.validation import read_plan_submission
 from leadplan_responder import ConfigurationError
 
-COMMANDS = ["demo", "dev", "plan", "submit", "watch", "executor", "tool", "sandbox", "health"]
+COMMANDS = ["demo", "dev", "plan", "submit", "watch", "executor", "tool", "sandbox", "health", "new-tool"]
 GOAL = "Find dentists in Leeds and start outreach"
 
 CommandLine = Callable[..., tuple[int, str, str]]

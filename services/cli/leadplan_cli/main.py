@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from leadplan_cli import health_command, local_commands, plan_commands, service_commands
+from leadplan_cli import health_command, local_commands, new_tool_command, plan_commands, service_commands
 from leadplan_cli.errors import explained
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ local_commands.add_to(app)
 plan_commands.add_to(app)
 service_commands.add_to(app)
 health_command.add_to(app)
+new_tool_command.add_to(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

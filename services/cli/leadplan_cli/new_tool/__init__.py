@@ -1,0 +1,1 @@
+"""What ``leadplan new-tool`` writes: a responder of one's own, with its test, ready to run."""

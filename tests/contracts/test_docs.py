@@ -16,7 +16,15 @@ from leadplan_executor.settings import ExecutorSettings
 from leadplan_executor.settings_page import settings_table, variable
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md"), *ROOT.glob("services/*/*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("deploy/*.md"),
+        *ROOT.glob("services/*/*.md"),
+        *ROOT.glob("examples/*/*.md"),
+    ]
+)
 _FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 

@@ -22,7 +22,19 @@ from leadplan_contracts import LeadGenGoal, PlanSubmission
 from leadplan_contracts.validation import read_plan_submission
 from leadplan_responder import ConfigurationError
 
-COMMANDS = ["demo", "dev", "plan", "submit", "watch", "executor", "tool", "sandbox", "health", "new-tool"]
+COMMANDS = [
+    "demo",
+    "dev",
+    "plan",
+    "submit",
+    "watch",
+    "executor",
+    "tool",
+    "sandbox",
+    "health",
+    "new-tool",
+    "conformance",
+]
 GOAL = "Find dentists in Leeds and start outreach"
 
 CommandLine = Callable[..., tuple[int, str, str]]

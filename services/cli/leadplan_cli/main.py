@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from leadplan_cli import health_command, local_commands, new_tool_command, plan_commands, service_commands
+from leadplan_cli.conformance import command as conformance_command
 from leadplan_cli.errors import explained
 
 app = typer.Typer(
@@ -50,6 +51,7 @@ plan_commands.add_to(app)
 service_commands.add_to(app)
 health_command.add_to(app)
 new_tool_command.add_to(app)
+conformance_command.add_to(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -60,6 +60,7 @@ class ToolDirectory:
         tools = {step.tool for step in plan.steps}
         if not tools <= self._asked_for:
             self._asked_for |= tools
+            await self._wait_for_reading()  # it may have begun before the tool was there: it tells nothing of it
             await self._refresh()
         problems: list[PlanProblem] = []
         for index, step in enumerate(plan.steps):
@@ -75,6 +76,10 @@ class ToolDirectory:
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._read(), name="tool discovery")
         await asyncio.shield(self._refreshing)
+
+    async def _wait_for_reading(self) -> None:
+        if self._refreshing is not None and not self._refreshing.done():
+            await asyncio.shield(self._refreshing)
 
     async def _read(self) -> None:
         try:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from leadplan_bus.errors import JetStreamDisabledError
 from leadplan_responder import NOT_DONE, Responder, ToolContext, ToolError
 
 
@@ -201,6 +202,14 @@ async def test_any_idempotency_key_can_be_remembered(serve: Any, caller: Any, ke
     await serve(ledger.responder)
     for _ in range(2):
         assert (await caller.ask("PAY", idempotencyKey=key))["data"] == "paid 1"
+
+
+async def test_a_server_without_jetstream_is_named_at_the_start(serve: Any, nats_server: Any):
+    nats_server.stop()
+    nats_server.jetstream = False
+    nats_server.start()
+    with pytest.raises(JetStreamDisabledError, match="JetStream is off"):
+        await serve(Ledger().responder)
 
 
 def test_in_doubt_is_for_tools_whose_effects_happen_once():

@@ -21,9 +21,15 @@ import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
-from nats.js.errors import BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.errors import (
+    BucketNotFoundError,
+    KeyNotFoundError,
+    KeyWrongLastSequenceError,
+    ServiceUnavailableError,
+)
 from nats.js.kv import KeyValue
 
+from leadplan_bus.errors import JetStreamDisabledError
 from leadplan_bus.tokens import new_token
 from leadplan_contracts import LeadToolExecutionResult, ToolRequest
 from leadplan_contracts.subjects import TOOL_RESULTS_BUCKET
@@ -127,12 +133,19 @@ class ResultMemory:
         """Create the bucket where it is missing.
 
         Raises:
-            nats.errors.Error: the server has no JetStream, or refuses.
+            leadplan_bus.errors.JetStreamDisabledError: the server has no JetStream.
+            nats.errors.Error: the server refuses, or doesn't answer.
         """
         try:
-            self._bucket = await self._js.key_value(TOOL_RESULTS_BUCKET)
+            self._bucket = await self._bucket_as_it_is_or_new()
+        except (ServiceUnavailableError, NoRespondersError) as error:
+            raise JetStreamDisabledError from error
+
+    async def _bucket_as_it_is_or_new(self) -> KeyValue:
+        try:
+            return await self._js.key_value(TOOL_RESULTS_BUCKET)
         except BucketNotFoundError:
-            self._bucket = await self._js.create_key_value(
+            return await self._js.create_key_value(
                 bucket=TOOL_RESULTS_BUCKET, description="Results of tools by idempotency key", ttl=self._max_age_seconds
             )
 

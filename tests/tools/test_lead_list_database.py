@@ -3,11 +3,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select
 
-from leadplan_lead_list.database import DatabaseUnavailableError, migrate, open_database
-from leadplan_lead_list.emails import normalise_email
 from leadplan_lead_list.models import EnrichedLead
 from leadplan_lead_list.store import LeadStore
-from leadplan_lead_list.tables import Base, LeadRow
+from leadplan_leads.addresses import normalise_email
+from leadplan_leads.database import DatabaseUnavailableError, migrate, open_database
+from leadplan_leads.tables import Base, LeadRow
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from leadplan_contracts import SupervisorUserContext
-from leadplan_lead_list.database import open_database
 from leadplan_lead_list.responder import responder
+from leadplan_leads.database import open_database
 from leadplan_responder import ConfigurationError, Responder
 from leadplan_responder.testing import TEST_PLAN, ToolCall, call_tool
 
@@ -236,7 +236,7 @@ def test_a_bad_lock_timeout_is_one_clear_error(monkeypatch):
 
 _SAVE_IN_A_PROCESS = """
 import sys
-from leadplan_lead_list.database import open_database
+from leadplan_leads.database import open_database
 from leadplan_lead_list.models import EnrichedLead
 from leadplan_lead_list.store import LeadStore
 

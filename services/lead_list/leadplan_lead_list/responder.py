@@ -6,10 +6,10 @@ from pydantic import ValidationError
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
-from leadplan_lead_list.database import DatabaseUnavailableError, open_database
 from leadplan_lead_list.models import EnrichmentData, SaveParams, SaveResult
-from leadplan_lead_list.settings import LeadListSettings
 from leadplan_lead_list.store import LeadStore
+from leadplan_leads.database import DatabaseUnavailableError, open_database
+from leadplan_leads.settings import LeadListSettings
 from leadplan_responder import ConfigurationError, Responder, ToolContext, ToolError
 
 _BUSY_RETRY_SECONDS = 2.0

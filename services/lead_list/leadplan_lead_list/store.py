@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func
 from sqlalchemy.dialects import postgresql, sqlite
 
-from leadplan_lead_list.emails import normalise_email
 from leadplan_lead_list.models import EnrichedLead, LeftOutLead, SavedLead, SaveResult
-from leadplan_lead_list.tables import LeadListRow, LeadRow
+from leadplan_leads.addresses import normalise_email
+from leadplan_leads.tables import LeadListRow, LeadRow
 
 # What a later save may fill in or change; what it doesn't know stays as it is.
 _LEARNED_COLUMNS = (

@@ -1,8 +1,8 @@
-"""Alembic's entry: runs on the connection that `leadplan_lead_list.database.migrate` hands over."""
+"""Alembic's entry: runs on the connection that `leadplan_leads.database.migrate` hands over."""
 
 from alembic import context
 
-from leadplan_lead_list.tables import Base
+from leadplan_leads.tables import Base
 
 # The caller's transaction holds the whole upgrade. That works on SQLite too, where Alembic doesn't expect it.
 context.configure(

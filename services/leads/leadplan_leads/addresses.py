@@ -1,5 +1,6 @@
 """The form of an e-mail address under which a lead is unique in a list."""
 
+import hashlib
 import unicodedata
 
 _MAX_EMAIL_CHARACTERS = 320
@@ -23,3 +24,8 @@ def normalise_email(address: str) -> str | None:
         return None
     normalised = f"{local}@{ascii_domain}"
     return normalised if len(normalised) <= _MAX_EMAIL_CHARACTERS else None
+
+
+def address_digest(email: str) -> str:
+    """The SHA-256 of a normalised address, as hex: recognises an address again without keeping it."""
+    return hashlib.sha256(email.encode()).hexdigest()

@@ -6,7 +6,7 @@ Times are UTC; SQLite keeps them without an offset.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Float, ForeignKey, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, Float, ForeignKey, MetaData, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # Named constraints can be altered by later migrations on every database.
@@ -70,3 +70,39 @@ class LeadRow(Base):
     first_saved_by: Mapped[str] = mapped_column(String(256))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class SuppressionRow(Base):
+    """An address, or a whole domain, that must not be contacted.
+
+    ``digest`` is the SHA-256 of the normalised address, or of the domain. ``address`` is what it was made of; it is
+    empty where the person objected to processing: then nothing but the digest is kept.
+    """
+
+    __tablename__ = "suppressions"
+
+    account: Mapped[str] = mapped_column(String(256), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    address: Mapped[str | None] = mapped_column(String(320))
+    reason: Mapped[str] = mapped_column(String(64))
+    note: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class OutreachRow(Base):
+    """That an address was, or is about to be, put into a sequence: written before the provider is asked to.
+
+    ``state`` is ``claimed`` (about to be, outcome unknown), ``added`` or ``refused`` (with the provider's reason).
+    ``claimed_by`` is the idempotency key of the step.
+    """
+
+    __tablename__ = "outreach"
+
+    account: Mapped[str] = mapped_column(String(256), primary_key=True)
+    email: Mapped[str] = mapped_column(String(320), primary_key=True)
+    sequence_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    state: Mapped[str] = mapped_column(String(16))
+    claimed_by: Mapped[str] = mapped_column(String(256))
+    reason: Mapped[str | None] = mapped_column(Text)
+    claimed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    settled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -45,6 +45,14 @@ def tool_cancel_subject(tool: str) -> str:
     return f"tools.{tool}.cancel"
 
 
+def limit_held_subject(fingerprint: str) -> str:
+    """Where a responder tells the others that a limit is held, for a provider asked for a pause (core NATS).
+
+    The fingerprint stands for a limit, such as that of an API key: 32 hexadecimal digits.
+    """
+    return f"limits.held.{fingerprint}"
+
+
 # --- streams, consumers, buckets
 PLANS_STREAM: Final = "PLANS"
 PLAN_LOG_STREAM: Final = "PLAN_LOG"
@@ -55,6 +63,11 @@ PLAN_DATA_BUCKET: Final = "PLAN_DATA"
 """Object store for data too large for messages."""
 TOOL_RESULTS_BUCKET: Final = "TOOL_RESULTS"
 """Key-value bucket in which responders remember what they did under which idempotency key."""
+TOOL_CHECKPOINTS_BUCKET: Final = "TOOL_CHECKPOINTS"
+"""Key-value bucket in which responders keep finished work of steps that are still to succeed."""
+
+MONITOR_RUNS_BUCKET: Final = "MONITOR_RUNS"
+"""Key-value bucket in which executors note which run of a recurring plan goes on, by the id of its recurrence."""
 
 # --- queue groups and micro services
 RESPONDER_QUEUE_GROUP: Final = "q"
@@ -71,6 +84,8 @@ EXECUTOR_HEADER: Final = "Leadplan-Executor"
 """Which executor instance appended an event: how an append whose answer was lost is recognised as one's own."""
 SCHEDULER_HEADER: Final = "Nats-Scheduler"
 """Set by the server on a message that a schedule fired."""
+SCHEDULE_NEXT_HEADER: Final = "Nats-Schedule-Next"
+"""Beside ``Nats-Scheduler``: when the schedule fires next, or ``purge`` where it doesn't."""
 SCHEDULE_HEADER: Final = "Nats-Schedule"
 """Makes a message on ``plans.schedule.<monitorId>`` a schedule: six-field cron, ``@every`` or ``@at``."""
 SCHEDULE_TARGET_HEADER: Final = "Nats-Schedule-Target"

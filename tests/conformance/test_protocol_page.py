@@ -17,7 +17,7 @@ from leadplan_contracts import (
     ToolRequest,
 )
 from leadplan_contracts.subjects import MAX_INLINE_DATA_BYTES, MAX_PLAN_IN_REQUEST_BYTES, SIGN_OF_LIFE_TIMEOUT_MS
-from leadplan_executor.core.outcome import AttemptFailed, AttemptSucceeded, busy_wait_ms, judge
+from leadplan_executor.core.outcome import AskAgain, AttemptFailed, AttemptSucceeded, judge, unless_busy
 from leadplan_executor.core.signals import Replied
 from leadplan_executor.tool_calls import read_reply
 
@@ -66,12 +66,13 @@ def test_the_executor_reads_the_replies_as_the_page_says():
     failed = judge(read_reply(failure.encode(), {}), STEP)
     assert isinstance(failed, AttemptFailed)
     assert (failed.code, failed.retryable, failed.retry_after_ms) == ("quota_exceeded", True, 20000)
-    assert busy_wait_ms(read_reply(busy.encode(), {})) == 250
+    assert unless_busy(read_reply(busy.encode(), {}), 0, 1000) == AskAgain(250)
 
 
 def test_the_limits_are_those_of_the_code():
     def busy(**fields):
-        return busy_wait_ms(Replied(LeadToolExecutionResult(success=False, error_code="busy", **fields)))
+        signal = Replied(LeadToolExecutionResult(success=False, error_code="busy", **fields))
+        return unless_busy(signal, 0, 10**9).after_ms
 
     assert "10 ms to 5 minutes; 1 s where it is absent" in PAGE
     assert (busy(retry_after_ms=0), busy(retry_after_ms=10**9), busy()) == (10, 300_000, 1000)

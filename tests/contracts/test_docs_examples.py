@@ -111,6 +111,14 @@ def test_the_tests_of_a_tool_pass(folder):
     assert "3 passed" in tests.stdout
 
 
+def test_the_test_of_a_tool_with_a_checkpoint_passes(folder):
+    alone = folder.run("-W", "error", "mail_check.py")
+    assert (alone.returncode, alone.stderr) == (0, "")
+    tests = folder.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mail_check.py")
+    assert tests.returncode == 0, tests.stdout
+    assert "1 passed" in tests.stdout
+
+
 def test_a_tool_with_and_one_without_the_sdk_run_a_plan_that_is_submitted_and_followed(folder, executor):
     with folder.running("lead_score.py"), folder.running("csv_leads.py"):
         submitted = folder.run("submit.py", "score.json")

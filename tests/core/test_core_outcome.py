@@ -1,12 +1,14 @@
 """What each signal of the tool layer means for the attempt (the table of protocol section 5)."""
 
+from functools import partial
+
 import pytest
 from core_plans import failed, ok, step
 from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from leadplan_contracts import DataRef, LeadToolExecutionResult
-from leadplan_executor.core.outcome import AttemptFailed, AttemptSucceeded, busy_wait_ms, judge
+from leadplan_executor.core.outcome import AskAgain, AttemptFailed, AttemptSucceeded, judge, unless_busy
 from leadplan_executor.core.signals import (
     BadReply,
     DataUnavailable,
@@ -67,7 +69,9 @@ def test_code_and_repeating(signal, code, repeated, repeated_once):
         (BadReply("`success` is missing"), ["HUNTER_ENRICH", "`success` is missing"]),
         (ServiceFailed(503, "over quota"), ["HUNTER_ENRICH", "503", "over quota"]),
         (PayloadTooLarge("request of 2 MB"), ["request of 2 MB"]),
-        (StayedBusy(777), ["HUNTER_ENRICH", "777 ms"]),
+        (StayedBusy(777), ["HUNTER_ENRICH stayed busy for 777 ms"]),
+        (StayedBusy(777, ""), ["HUNTER_ENRICH stayed busy for 777 ms"]),
+        (StayedBusy(777, "Hunter limits requests"), ["HUNTER_ENRICH stayed busy for 777 ms: Hunter limits requests"]),
         (DataUnavailable("no bucket PLAN_DATA"), ["no bucket PLAN_DATA"]),
     ],
 )
@@ -77,7 +81,10 @@ def test_the_message_says_who_and_what(signal, words):
     assert all(word in outcome.message for word in words)
 
 
-@pytest.mark.parametrize("make", [BadReply, PayloadTooLarge, DataUnavailable, lambda text: ServiceFailed(500, text)])
+@pytest.mark.parametrize(
+    "make",
+    [BadReply, PayloadTooLarge, DataUnavailable, lambda text: ServiceFailed(500, text), partial(StayedBusy, 1)],
+)
 def test_long_messages_are_cut(make):
     outcome = judge(make("x" * 100_000), STEP)
     assert isinstance(outcome, AttemptFailed)
@@ -113,19 +120,38 @@ def test_a_success_with_an_error_beside_it_is_a_success():
     assert judge(Replied(reply), STEP) == AttemptSucceeded(UNSET, None)
 
 
+@pytest.mark.parametrize(("retry_after_ms", "expected"), [(None, 1_000), (0, 10), (2_500, 2_500), (10**12, 300_000)])
+def test_a_busy_tool_is_asked_again_when_it_said_within_bounds(retry_after_ms, expected):
+    signal = failed(error_code="busy", retry_after_ms=retry_after_ms).signal
+    assert unless_busy(signal, 0, 3_600_000) == AskAgain(expected)
+
+
 @pytest.mark.parametrize(
-    ("signal", "expected"),
+    ("waited_ms", "limit_ms", "expected"),
     [
-        (failed(error_code="busy").signal, 1_000),
-        (failed(error_code="busy", retry_after_ms=0).signal, 10),
-        (failed(error_code="busy", retry_after_ms=2_500).signal, 2_500),
-        (failed(error_code="busy", retry_after_ms=10**12).signal, 300_000),
-        (failed(error_code="quota_exceeded", retry_after_ms=2_500).signal, None),
-        (failed().signal, None),
-        (ok().signal, None),
-        (Replied(LeadToolExecutionResult(success=True, error_code="busy")), None),
-        *[(signal, None) for signal, *_ in TABLE],
+        (0, 250, AskAgain(250)),
+        (750, 1_000, AskAgain(250)),
+        (751, 1_000, StayedBusy(751, "full")),
+        (0, 249, StayedBusy(0, "full")),
+        (0, 0, StayedBusy(0, "full")),
+        (5_000, 1_000, StayedBusy(5_000, "full")),
     ],
 )
-def test_only_a_busy_reply_is_waited_out(signal, expected):
-    assert busy_wait_ms(signal) == expected
+def test_a_busy_tool_is_waited_for_only_within_the_limit(waited_ms, limit_ms, expected):
+    signal = failed("full", error_code="busy", retry_after_ms=250).signal
+    assert unless_busy(signal, waited_ms, limit_ms) == expected
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [
+        failed(error_code="quota_exceeded", retry_after_ms=2_500).signal,
+        failed().signal,
+        ok().signal,
+        Replied(LeadToolExecutionResult(success=True, error_code="busy")),
+        *[signal for signal, *_ in TABLE],
+    ],
+)
+def test_any_other_signal_ends_the_attempt_as_it_is(signal):
+    assert unless_busy(signal, 0, 3_600_000) is signal
+    assert unless_busy(signal, 10**9, 0) is signal

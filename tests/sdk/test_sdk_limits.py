@@ -37,8 +37,9 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         return self._time
 
     def _run_once(self) -> None:
-        if not self._ready and self._scheduled:
-            self._time = max(self._time, self._scheduled[0].when()) + A_BIT
+        waiting = [timer.when() for timer in self._scheduled if not timer.cancelled()]
+        if not self._ready and waiting:
+            self._time = max(self._time, min(waiting)) + A_BIT
         super()._run_once()
 
 
@@ -82,6 +83,21 @@ async def test_no_second_holds_more_calls_than_allowed_however_long_each_is_unde
     arrivals = await arrivals_of(limit, 100, under_way=lambda number: 0.3 * (number % 4))
     assert most_in_any(1.0, arrivals) == 15
     assert max(arrivals) < 15, "and hardly more time than needed goes by"
+
+
+@jumping
+async def test_slow_answers_do_not_keep_others_waiting():
+    """A provider counts calls when they come. With answers after 3 s, ten a second mustn't become two and a half."""
+    limit, start, left = Limits().credential("s", key="k", per_second=10, burst=10), now(), []
+
+    async def call() -> None:
+        async with limit:
+            left.append(now() - start)
+            await asyncio.sleep(3.0)
+
+    await asyncio.gather(*(call() for _ in range(60)))
+    assert most_in_any(1.0, left) == 10
+    assert max(left) < 11
 
 
 @jumping
@@ -314,6 +330,31 @@ async def test_all_who_use_a_credential_share_its_limit(other: Credential):
     assert limits.credential("other", key="key", per_second=2) is not limit
     assert limits.tool("s", per_second=2) is not limit
     assert Limits().credential("s", key="key", per_second=2) is not limit
+
+
+@pytest.mark.parametrize(
+    ("share", "rates"),
+    [
+        (1, Rates(15, 500, 10, 5)),
+        (0.5, Rates(7, 250, 5, 2)),
+        (1 / 3, Rates(5, 166, 3, 1)),
+        (0.29, Rates(4, 145, 2, 1)),
+        (0.001, Rates(1, 1, 1, 1)),
+    ],
+)
+def test_a_share_is_rounded_down_but_nothing_falls_below_one(share: float, rates: Rates):
+    limit = Limits().credential("s", key="k", per_second=15, per_minute=500, at_once=10, burst=5, share=share)
+    assert limit.rates == rates
+
+
+def test_a_share_keeps_what_is_not_limited_so():
+    assert Limits().tool("T", per_minute=100, share=0.29).rates == Rates(per_minute=29), "not 28.999…"
+
+
+@pytest.mark.parametrize("share", [0, -0.5, 1.01, float("nan"), float("inf")])
+def test_a_share_is_a_part_of_the_whole(share: float):
+    with pytest.raises(ValueError, match="a share must be above 0 and at most 1"):
+        Limits().credential("s", key="k", at_once=10, share=share)
 
 
 def test_a_process_has_one_set_of_limits():

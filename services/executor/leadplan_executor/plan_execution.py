@@ -24,9 +24,9 @@ from leadplan_contracts.wire import encode
 from leadplan_executor.clock import now_ms, sleep_until
 from leadplan_executor.core import AttemptEnded, CallTool, Input, PlanRun, Proceed, WaitUntil, decide, due, evolve
 from leadplan_executor.core.events import emit_plan_event
-from leadplan_executor.core.outcome import busy_wait_ms
+from leadplan_executor.core.outcome import AskAgain, unless_busy
 from leadplan_executor.core.requests import execution_env, idempotency_key
-from leadplan_executor.core.signals import StayedBusy, ToolSignal
+from leadplan_executor.core.signals import ToolSignal
 from leadplan_executor.latest_progress import LatestProgress
 from leadplan_executor.plan_log import PlanLog, event_headers
 from leadplan_executor.tool_calls import ToolCaller
@@ -109,8 +109,7 @@ class PlanExecution:
 
     def abandon(self) -> None:
         """Hand the plan back now; attempts in flight are left to whoever takes it over."""
-        if not self._ended.done():
-            self._ended.set_result(Ending.HANDED_BACK)
+        self._end(Ending.HANDED_BACK)
 
     async def execute_step_with_retries(self, index: int) -> None:
         """Carry out a step's commands one after the other: call its tool, wait, call again, as the core says."""
@@ -211,12 +210,11 @@ class PlanExecution:
                     traceparent=self.run.traceparent,
                     on_progress=progress.take,
                 )
-                wait_ms = busy_wait_ms(signal)
-                if wait_ms is None:
-                    return signal
-                if (waited_ms := now_ms() - begun) + wait_ms > self._busy_limit_ms:
-                    return StayedBusy(waited_ms)
-                await asyncio.sleep(wait_ms / 1000)
+                match unless_busy(signal, now_ms() - begun, self._busy_limit_ms):
+                    case AskAgain(after_ms):
+                        await asyncio.sleep(after_ms / 1000)
+                    case ended:
+                        return ended
         finally:
             progress.close()
             self._calling.discard(index)

@@ -14,6 +14,7 @@ from leadplan_bus.limits import fits
 from leadplan_bus.tokens import new_token
 from leadplan_contracts import LeadToolExecutionResult, ToolProgress, ToolRequest, subjects
 from leadplan_contracts.wire import encode
+from leadplan_responder.checkpoint import CheckpointBucket
 from leadplan_responder.context import ToolContext
 from leadplan_responder.execution import Execution, Interruption, failure
 from leadplan_responder.responder import Tool
@@ -34,9 +35,18 @@ class Call:
         reply_to: the subject that hears signs of life and the reply.
         nc: the connection.
         claim_check: where large data goes and comes from.
+        checkpoints: where finished work of the step is kept.
     """
 
-    def __init__(self, tool: Tool, request: ToolRequest, reply_to: str, nc: Client, claim_check: ClaimCheck) -> None:
+    def __init__(
+        self,
+        tool: Tool,
+        request: ToolRequest,
+        reply_to: str,
+        nc: Client,
+        claim_check: ClaimCheck,
+        checkpoints: CheckpointBucket,
+    ) -> None:
         self.request = request
         self._tool = tool
         self._reply_to = reply_to
@@ -44,9 +54,17 @@ class Call:
         self._claim_check = claim_check
         self._answered = False
         self._result_lost = False
+        self._over_for_good = False
         self._interruption: Interruption | None = None
         self._execution: Execution | None = None
-        self._context = ToolContext(request, send_progress=self._send_progress, fetch_data=claim_check.get, nats=nc)
+        self._checkpoints = checkpoints
+        self._context = ToolContext(
+            request,
+            send_progress=self._send_progress,
+            fetch_data=claim_check.get,
+            checkpoint=checkpoints.items_of(request),
+            nats=nc,
+        )
 
     def interrupt(self, why: Interruption) -> None:
         """Cancel the handler and answer with this reason."""
@@ -58,7 +76,9 @@ class Call:
         """The reply to send, once the handler has come to one; no sign of life is sent after it."""
         signs = asyncio.create_task(self._send_signs_of_life(), name=f"signs of life {self.request.idempotency_key}")
         try:
-            return await self._reply()
+            reply = await self._reply()
+            self._over_for_good = self._ends_the_step(reply)
+            return reply
         finally:
             # Both, for nats-py takes some cancellations for itself.
             self._answered = True
@@ -68,6 +88,15 @@ class Call:
         """Wait until the handler is really over, which may be after its reply if it ignores its cancellation."""
         if self._execution is not None:
             await self._execution.ended()
+
+    async def forget_checkpoint(self) -> None:
+        """Once the handler is over: delete what the step kept, where no attempt follows that could load it."""
+        if self._over_for_good and self._context.checkpoint.used:
+            await self._checkpoints.delete(self.request.idempotency_key)
+
+    def _ends_the_step(self, reply: LeadToolExecutionResult) -> bool:
+        """Whether no attempt of the step follows this reply."""
+        return reply.success or reply.retryable is False
 
     async def _reply(self) -> LeadToolExecutionResult:
         return await self._run(in_doubt=False)

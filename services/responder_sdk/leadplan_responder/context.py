@@ -11,6 +11,7 @@ from nats.aio.client import Client
 
 from leadplan_bus.errors import ClaimCheckError
 from leadplan_contracts import DataRef, LeadGenStepResult, SupervisorUserContext, ToolRequest
+from leadplan_responder.checkpoint import Checkpoint, StepItems
 from leadplan_responder.errors import ToolError
 from leadplan_responder.payloads import InvalidPayloadError, decode
 
@@ -37,11 +38,18 @@ class ToolContext:
         idempotency_key: the same for every attempt of the step; hand it to APIs that take one.
         user: on whose behalf the plan runs.
         prior_results: results of the steps that this one depends on, by step id.
+        checkpoint: finished work that a later attempt of the step needn't repeat.
         log: a logger that adds plan, step and attempt to every record.
     """
 
     def __init__(
-        self, request: ToolRequest, *, send_progress: SendProgress, fetch_data: FetchData, nats: Client | None
+        self,
+        request: ToolRequest,
+        *,
+        send_progress: SendProgress,
+        fetch_data: FetchData,
+        checkpoint: StepItems,
+        nats: Client | None,
     ) -> None:
         self.plan_id = request.plan_id
         self.step_id = request.step_id
@@ -54,6 +62,7 @@ class ToolContext:
             logging.getLogger(f"leadplan.tool.{request.tool}"),
             {"plan_id": request.plan_id, "step_id": request.step_id, "attempt": request.attempt},
         )
+        self.checkpoint = Checkpoint(checkpoint, self.log)
         self._plan_json = request.plan
         self._plan: dict[str, Any] | None = None
         self._ends_at = time.monotonic() + min(request.timeout_ms, _LONGEST_ATTEMPT_MS) / 1000

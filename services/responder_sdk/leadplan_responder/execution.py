@@ -9,6 +9,7 @@ from leadplan_contracts import LeadToolExecutionResult, ToolRequest
 from leadplan_responder import payloads
 from leadplan_responder.context import ToolContext
 from leadplan_responder.errors import ToolError
+from leadplan_responder.limits import RATE_LIMITED
 from leadplan_responder.responder import NOT_DONE, Tool
 
 _CLEAN_UP_SECONDS = 1.0
@@ -126,10 +127,8 @@ async def execute_tool(
         reply = failure(f"the params don't fit {tool.name}: {error}", "invalid_params", retryable=False)
         return HandlerOutcome(reply, known=True)
     except ToolError as error:
-        retry_after_ms = _milliseconds(error.retry_after)
-        reply = failure(error.message, error.code, retryable=error.retryable, retry_after_ms=retry_after_ms)
         # What can't even find out what happened before leaves that open.
-        return HandlerOutcome(reply, known=not in_doubt)
+        return HandlerOutcome(_reported(error, tool), known=not in_doubt)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -143,6 +142,18 @@ async def execute_tool(
         error_id = _logged(context, "the handler's result can't be written as JSON", error)
         text = f"{tool.name} returned something that JSON has no form for (error id {error_id})"
         return HandlerOutcome(failure(text, "bad_result", retryable=False), known=True)
+
+
+def _reported(error: ToolError, tool: Tool) -> LeadToolExecutionResult:
+    """What the caller is told of an error that a handler raised.
+
+    A handler that met a provider's limit, which is held now, did nothing wrong: it is to wait, as those are whose
+    requests come while the limit is held. As ``busy`` the attempt isn't counted as failed (protocol section 5).
+    """
+    if error.code == RATE_LIMITED and error.retryable and (held_ms := tool.held_for_ms()) > 0:
+        return failure(error.message, "busy", retryable=True, retry_after_ms=held_ms)
+    retry_after_ms = _milliseconds(error.retry_after)
+    return failure(error.message, error.code, retryable=error.retryable, retry_after_ms=retry_after_ms)
 
 
 async def _work(tool: Tool, params: Any, context: ToolContext, in_doubt: bool) -> Any:

@@ -12,6 +12,7 @@ from leadplan_bus.claim_check import ClaimCheck
 from leadplan_contracts import LeadToolExecutionResult, ToolRequest
 from leadplan_contracts.subjects import TOOL_RESULTS_BUCKET
 from leadplan_responder.call import Call
+from leadplan_responder.checkpoint import CheckpointBucket
 from leadplan_responder.execution import failure
 from leadplan_responder.responder import Tool
 from leadplan_responder.result_memory import (
@@ -32,7 +33,7 @@ class OnceCall(Call):
     """A call that runs its handler only if nobody did, or does, under the same idempotency key.
 
     Args:
-        tool, request, reply_to, nc, claim_check: as for any call.
+        tool, request, reply_to, nc, claim_check, checkpoints: as for any call.
         memory: what was done under which key.
     """
 
@@ -43,17 +44,23 @@ class OnceCall(Call):
         reply_to: str,
         nc: Client,
         claim_check: ClaimCheck,
+        checkpoints: CheckpointBucket,
         memory: ResultMemory,
     ) -> None:
-        super().__init__(tool, request, reply_to, nc, claim_check)
+        super().__init__(tool, request, reply_to, nc, claim_check, checkpoints)
         self._memory = memory
         self._unsettled: Claimed | None = None
+        self._remembered = False
 
     async def handler_ended(self) -> None:
         """Wait until the handler is really over; one that went on after its reply leaves its key in doubt."""
         await super().handler_ended()
         if self._unsettled is not None:
             await self._memory.doubt(self._unsettled)
+
+    def _ends_the_step(self, reply: LeadToolExecutionResult) -> bool:
+        """A reply that is remembered does; while the key is in doubt, who settles it may need what was kept."""
+        return self._remembered
 
     async def _reply(self) -> LeadToolExecutionResult:
         tool = self._tool
@@ -100,6 +107,7 @@ class OnceCall(Call):
             await self._memory.doubt(claimed)
         elif reply.success or reply.retryable is False:
             await self._memory.remember(claimed, reply)
+            self._remembered = True
         else:
             await self._memory.forget(claimed)
         return reply

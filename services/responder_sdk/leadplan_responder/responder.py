@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import math
 import re
 import sys
 import typing
@@ -56,6 +57,10 @@ class Tool:
     def params_schema(self) -> str:
         """The JSON Schema of the params, as compact JSON text."""
         return msgspec.json.encode(payloads.json_schema(self.params_model)).decode()
+
+    def held_for_ms(self) -> int:
+        """Milliseconds, rounded up, until none of its limits is held any more; 0 when none is."""
+        return math.ceil(max((limit.held_for() for limit in self.limits), default=0.0) * 1000)
 
 
 class Responder:

@@ -21,19 +21,14 @@ import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
-from nats.js.errors import (
-    BucketNotFoundError,
-    KeyNotFoundError,
-    KeyWrongLastSequenceError,
-    ServiceUnavailableError,
-)
+from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
-from leadplan_bus.errors import JetStreamDisabledError
 from leadplan_bus.tokens import new_token
 from leadplan_contracts import LeadToolExecutionResult, ToolRequest
 from leadplan_contracts.subjects import TOOL_RESULTS_BUCKET
 from leadplan_contracts.wire import encode
+from leadplan_responder.buckets import canonical_json, open_bucket
 
 log = logging.getLogger("leadplan.responder")
 
@@ -136,18 +131,12 @@ class ResultMemory:
             leadplan_bus.errors.JetStreamDisabledError: the server has no JetStream.
             nats.errors.Error: the server refuses, or doesn't answer.
         """
-        try:
-            self._bucket = await self._bucket_as_it_is_or_new()
-        except (ServiceUnavailableError, NoRespondersError) as error:
-            raise JetStreamDisabledError from error
-
-    async def _bucket_as_it_is_or_new(self) -> KeyValue:
-        try:
-            return await self._js.key_value(TOOL_RESULTS_BUCKET)
-        except BucketNotFoundError:
-            return await self._js.create_key_value(
-                bucket=TOOL_RESULTS_BUCKET, description="Results of tools by idempotency key", ttl=self._max_age_seconds
-            )
+        self._bucket = await open_bucket(
+            self._js,
+            TOOL_RESULTS_BUCKET,
+            description="Results of tools by idempotency key",
+            max_age_seconds=self._max_age_seconds,
+        )
 
     async def claim(self, request: ToolRequest) -> Claim:
         """Claim a request's idempotency key for this instance, or learn why that can't be.
@@ -155,7 +144,7 @@ class ResultMemory:
         Raises:
             MemoryUnavailableError: the server doesn't answer.
         """
-        key, params = record_key(request), _digest(encode(_sorted(request.params)))
+        key, params = record_key(request), _digest(canonical_json(request.params))
         record = self._running(params)
         for _ in range(_CLAIM_TRIES):
             try:
@@ -276,9 +265,3 @@ def record_key(request: ToolRequest) -> str:
 
 def _digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
-
-
-def _sorted(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _sorted(value[name]) for name in sorted(value)}
-    return [_sorted(item) for item in value] if isinstance(value, list) else value

@@ -6,12 +6,13 @@ The hard parts stand here so that handlers stay plain functions: nothing piles u
 
 import asyncio
 import logging
-import math
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import msgspec
 from nats.aio.client import Client
@@ -27,11 +28,13 @@ from leadplan_bus.tokens import new_token
 from leadplan_contracts import CancelNotice, LeadToolExecutionResult, ToolEffects, ToolRequest, subjects
 from leadplan_contracts.wire import encode
 from leadplan_responder.call import Call
+from leadplan_responder.checkpoint import CheckpointBucket
 from leadplan_responder.errors import ConfigurationError
 from leadplan_responder.execution import CANCELLED, STOPPING, failure
 from leadplan_responder.once_call import OnceCall
 from leadplan_responder.responder import Responder, Tool
 from leadplan_responder.result_memory import ResultMemory
+from leadplan_responder.shared_holds import SharedHolds
 
 log = logging.getLogger("leadplan.responder")
 
@@ -144,11 +147,11 @@ class _ServedTool:
 
     def held(self) -> LeadToolExecutionResult | None:
         """What to answer while a provider has asked for a pause; None when none has."""
-        seconds = max((limit.held_for() for limit in self.tool.limits), default=0.0)
-        if seconds <= 0:
+        held_ms = self.tool.held_for_ms()
+        if held_ms <= 0:
             return None
         text = f"{self.tool.name} waits for a limit of the service that it calls"
-        return failure(text, "busy", retryable=True, retry_after_ms=math.ceil(seconds * 1000))
+        return failure(text, "busy", retryable=True, retry_after_ms=held_ms)
 
     def busy(self) -> LeadToolExecutionResult:
         # A slot comes free after about a handler's time divided by the slots; half a handler's time spreads the rest.
@@ -175,7 +178,10 @@ class Serving:
         )
         self._claim_check = ClaimCheck(nc.jetstream())
         self._served = {name: _ServedTool(tool) for name, tool in responder.tools.items()}
+        self._checkpoints = CheckpointBucket(nc)
         self._memory = ResultMemory(nc, service=responder.name, instance=self._service.id)
+        all_limits = [limit for tool in responder.tools.values() for limit in tool.limits]
+        self._shared_holds = SharedHolds(nc, all_limits, instance=self._service.id)
         self._answers: set[asyncio.Task[None]] = set()
         self._cancel_notices: list[Subscription] = []
         self._stopping = False
@@ -191,6 +197,7 @@ class Serving:
             await self._memory.open()
         for hook in self._responder.on_start:
             await hook()
+        await self._shared_holds.start()
         for served in self._served.values():
             tool = served.tool
             metadata = {
@@ -200,7 +207,8 @@ class Serving:
                 "description": tool.description,
             }
             cancel_subject = subjects.tool_cancel_subject(tool.name)
-            self._cancel_notices.append(await self._nc.subscribe(cancel_subject, cb=self._on_cancel))
+            on_cancel = partial(self._on_cancel, served)
+            self._cancel_notices.append(await self._nc.subscribe(cancel_subject, cb=on_cancel))
             await self._service.add_endpoint(
                 tool.name, subjects.tool_subject(tool.name), self._taking(served), metadata
             )
@@ -226,6 +234,8 @@ class Serving:
             task.cancel()
         for subscription in self._cancel_notices:
             await self._while_connected(subscription.unsubscribe)
+        self._shared_holds.stop_telling()
+        await self._while_connected(self._shared_holds.stop_listening)
         await self._while_connected(self._service.stop)
         await self._while_connected(lambda: flush(self._nc))
         await run_stop_hooks(self._responder)
@@ -247,11 +257,14 @@ class Serving:
             if not message.reply:
                 log.warning("a request without a reply subject was dropped", extra={"tool": served.tool.name})
                 return
-            task = asyncio.create_task(self._answer(message, served, endpoint), name=f"answer {served.tool.name}")
-            self._answers.add(task)
-            task.add_done_callback(self._answers.discard)
+            self._spawn(self._answer(message, served, endpoint), f"answer {served.tool.name}")
 
         return take
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
 
     async def _answer(self, message: Msg, served: _ServedTool, endpoint: Endpoint) -> None:
         """Whatever happens, the caller gets an answer, unless the connection is gone."""
@@ -267,6 +280,7 @@ class Serving:
             served.note_duration(duration_ns)
             await accepted.handler_ended()  # until then it takes up a place
             served.calls.discard(accepted)
+            await accepted.forget_checkpoint()
 
     def _accept(self, message: Msg, served: _ServedTool) -> Call | LeadToolExecutionResult:
         """The call that now runs, or what is to be answered at once."""
@@ -280,9 +294,9 @@ class Serving:
             return held
         tool, reply_to = served.tool, message.reply
         call = (
-            OnceCall(tool, request, reply_to, self._nc, self._claim_check, self._memory)
+            OnceCall(tool, request, reply_to, self._nc, self._claim_check, self._checkpoints, self._memory)
             if tool.effects is ToolEffects.ONCE
-            else Call(tool, request, reply_to, self._nc, self._claim_check)
+            else Call(tool, request, reply_to, self._nc, self._claim_check, self._checkpoints)
         )
         served.calls.add(call)
         return call
@@ -296,12 +310,14 @@ class Serving:
             text = f"{served.tool.name} failed unexpectedly (error id {error_id})"
             return failure(text, "internal_error", retryable=True)
 
-    async def _on_cancel(self, message: Msg) -> None:
+    async def _on_cancel(self, served: _ServedTool, message: Msg) -> None:
         try:
             notice = _cancel_decoder.decode(message.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             log.warning("an unreadable cancel notice was dropped", extra={"subject": message.subject})
             return
-        for call in self._calls():
-            if call.request.idempotency_key == notice.idempotency_key:
-                call.interrupt(CANCELLED)
+        calls = [call for call in served.calls if call.request.idempotency_key == notice.idempotency_key]
+        for call in calls:
+            call.interrupt(CANCELLED)
+        if not calls and served.tool.effects is not ToolEffects.ONCE:  # there the key may be in doubt
+            self._spawn(self._checkpoints.delete(notice.idempotency_key), "forget a cancelled step's checkpoint")

@@ -5,7 +5,7 @@ assert call.data == {"greeting": "Hello Ada"}
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from leadplan_contracts import (
     ToolRequest,
 )
 from leadplan_contracts.wire import encode
+from leadplan_responder.checkpoint import Item
 from leadplan_responder.context import ToolContext
 from leadplan_responder.execution import CANCELLED, Execution
 from leadplan_responder.responder import Responder
@@ -69,6 +70,7 @@ async def call_tool(
     timeout_ms: int = 30_000,
     cancel: asyncio.Event | None = None,
     nats: Client | None = None,
+    checkpoint: MutableMapping[str, Any] | None = None,
 ) -> ToolCall:
     """Run the handler of a tool as a request would.
 
@@ -84,6 +86,8 @@ async def call_tool(
         timeout_ms: the attempt's time, after which the handler is cancelled.
         cancel: set it to cancel the plan: the handler is cancelled and the result says ``cancelled``.
         nats: a connection, for tools that use NATS themselves.
+        checkpoint: what earlier attempts kept: JSON values by item, read and written in place. Hand the same dict to a
+            second call to play the next attempt; nothing is deleted from it.
 
     Raises:
         KeyError: the responder doesn't serve the tool.
@@ -112,7 +116,8 @@ async def call_tool(
 
     # A round trip over JSON, as a real request takes it.
     request = msgspec.json.decode(encode(request), type=ToolRequest)
-    context = ToolContext(request, send_progress=note_progress, fetch_data=no_store, nats=nats)
+    kept = _ItemsInMapping({} if checkpoint is None else checkpoint)
+    context = ToolContext(request, send_progress=note_progress, fetch_data=no_store, checkpoint=kept, nats=nats)
     execution = Execution(responder.tools[tool], request, context)
     cancelling = asyncio.create_task(_cancel(execution, cancel)) if cancel is not None else None
     try:
@@ -120,6 +125,19 @@ async def call_tool(
     finally:
         if cancelling is not None:
             cancelling.cancel()
+
+
+class _ItemsInMapping:
+    """The items of a checkpoint as JSON values in a test's own dict."""
+
+    def __init__(self, items: MutableMapping[str, Any]) -> None:
+        self._items = items
+
+    async def read(self) -> list[bytes]:
+        return [encode(Item(name, msgspec.Raw(encode(value)))) for name, value in self._items.items()]
+
+    async def write(self, item: str, text: bytes) -> None:
+        self._items[item] = msgspec.json.decode(text)["value"]
 
 
 async def _cancel(execution: Execution, cancel: asyncio.Event) -> None:

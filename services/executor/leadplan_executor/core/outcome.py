@@ -67,9 +67,9 @@ def judge(signal: ToolSignal, step: LeadGenPlanStep) -> Outcome:
             return AttemptFailed(StepErrorCode.SERVICE_ERROR, message, retryable=passing)
         case PayloadTooLarge(detail):
             return AttemptFailed(StepErrorCode.PAYLOAD_TOO_LARGE, _cut(detail, _LONGEST_MESSAGE), retryable=False)
-        case StayedBusy(waited_ms):
-            message = f"{step.tool} stayed busy for {waited_ms} ms"
-            return AttemptFailed(StepErrorCode.BUSY, message, retryable=True)
+        case StayedBusy(waited_ms, reason):
+            message = f"{step.tool} stayed busy for {waited_ms} ms" + (f": {reason}" if reason else "")
+            return AttemptFailed(StepErrorCode.BUSY, _cut(message, _LONGEST_MESSAGE), retryable=True)
         case DataUnavailable(detail):
             message = _cut(detail, _LONGEST_MESSAGE)
             return AttemptFailed(StepErrorCode.CLAIM_CHECK_FAILED, message, retryable=repeat_unknown)
@@ -97,12 +97,30 @@ _DEFAULT_BUSY_MS = 1_000
 _LONGEST_BUSY_MS = 300_000
 
 
-def busy_wait_ms(signal: ToolSignal) -> int | None:
-    """How long to wait before a busy tool is asked again, in milliseconds; None when the signal isn't ``busy``.
+class AskAgain(Struct, frozen=True):
+    """The tool is busy: send the same request again after so long."""
+
+    after_ms: int
+
+
+def unless_busy(signal: ToolSignal, waited_ms: int, limit_ms: int) -> AskAgain | ToolSignal:
+    """What becomes of an attempt after a signal: another request, or the signal that ends the attempt.
 
     Being busy is no failure: the same attempt is sent again and ``maxRetries`` isn't touched (protocol section 5).
+
+    Args:
+        signal: what the last request came to.
+        waited_ms: how long ago the attempt's first request was sent.
+        limit_ms: for how long one attempt may be answered ``busy``.
+
+    Returns:
+        ``AskAgain`` while the tool is busy; ``StayedBusy`` once waiting as long as it asks for would pass the limit;
+        any other signal as it is.
     """
     if not isinstance(signal, Replied) or signal.reply.success or signal.reply.error_code != StepErrorCode.BUSY:
-        return None
+        return signal
     asked = signal.reply.retry_after_ms
-    return _DEFAULT_BUSY_MS if asked is None else min(max(asked, _SHORTEST_BUSY_MS), _LONGEST_BUSY_MS)
+    wait_ms = _DEFAULT_BUSY_MS if asked is None else min(max(asked, _SHORTEST_BUSY_MS), _LONGEST_BUSY_MS)
+    if waited_ms + wait_ms > limit_ms:
+        return StayedBusy(waited_ms, signal.reply.error_message)
+    return AskAgain(wait_ms)

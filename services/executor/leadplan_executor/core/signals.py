@@ -49,9 +49,10 @@ class PayloadTooLarge(Struct, frozen=True):
 
 
 class StayedBusy(Struct, frozen=True):
-    """The tool answered ``busy`` for longer than we wait."""
+    """The tool answered ``busy`` for longer than we wait; ``message`` is what it said last, if anything."""
 
     waited_ms: int
+    message: str | None = None
 
 
 class DataUnavailable(Struct, frozen=True):

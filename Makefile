@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 # Handed on to the command: make demo ARGS="--fail HUNTER_ENRICH", make test ARGS="tests/core -x"
 ARGS ?=
+# Test files that run at once: more than cores, for most tests wait for processes and servers.
+WORKERS ?= 3
 
 .PHONY: help install demo dev test check schemas clean
 
@@ -23,7 +25,7 @@ dev: $(VENV)/.installed-all ## Keep everything running until Ctrl-C, to try thin
 	@$(BIN)/leadplan dev $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run all tests
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed-dev ## Check style, types, import rules and that the generated files are fresh
 	$(BIN)/ruff check
@@ -32,10 +34,12 @@ check: $(VENV)/.installed-dev ## Check style, types, import rules and that the g
 	$(BIN)/lint-imports
 	$(BIN)/python -m leadplan_contracts.generate --check
 	$(BIN)/python -m leadplan_executor.generate --check
+	$(BIN)/python -m leadplan_cli.tool_pages --check
 
 schemas: $(VENV)/.installed-dev ## Write the JSON Schema files, the AsyncAPI document and the generated parts of docs/ anew
 	@$(BIN)/python -m leadplan_contracts.generate
 	@$(BIN)/python -m leadplan_executor.generate
+	@$(BIN)/python -m leadplan_cli.tool_pages
 
 clean: ## Remove the virtual environment, caches and built files (data of `make dev` stays)
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""What all tests share: a real nats-server on a free port, and waiting for a condition."""
+"""What all tests share: a real nats-server on a free port, a real PostgreSQL, and waiting for a condition."""
 
 import asyncio
 import json
@@ -10,11 +10,20 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from nats.aio.client import Client
 
 from leadplan_bus.connection import connect
+
+if TYPE_CHECKING:
+    from postgres_cluster import PostgresCluster
+
+# In pytest's importlib mode test folders aren't on the module path.
+_HERE = str(Path(__file__).parent)
+if _HERE not in sys.path:
+    sys.path.append(_HERE)
 
 CONFIG = """
 listen: "127.0.0.1:{port}"
@@ -143,9 +152,43 @@ def eventually_fixture() -> Callable[..., Awaitable[None]]:
 
 def require_program(name: str) -> str:
     """Path of a program that a test needs; without it the test is skipped locally and fails in CI."""
-    found = shutil.which(name)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{name} is missing in CI")
-        pytest.skip(f"{name} is not installed")
-    return found
+    return shutil.which(name) or missing(name)
+
+
+def missing(what: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(f"not installed in CI: {what}")
+    pytest.skip(f"not installed: {what}")
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator["PostgresCluster"]:
+    """A running PostgreSQL, started for the first test that asks for it."""
+    # Imported here: most test folders do without the driver.
+    from postgres_cluster import PostgresCluster, postgres_programs  # noqa: PLC0415
+
+    programs = postgres_programs()
+    if programs is None:
+        missing("PostgreSQL's programs initdb and postgres")
+    cluster = PostgresCluster(programs)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres_cluster: "PostgresCluster") -> Iterator[str]:
+    """SQLAlchemy URL of an empty PostgreSQL database of this test's own."""
+    with postgres_cluster.fresh_database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def leads_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a lead database that isn't there yet, on each kind of database in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/leads.db"
+    url: str = request.getfixturevalue("postgres_url")
+    return url

@@ -1,14 +1,15 @@
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from leadplan_contracts import SupervisorUserContext
 from leadplan_lead_list.responder import responder
+from leadplan_leads.addresses import address_digest
 from leadplan_leads.database import open_database
+from leadplan_leads.suppressions import list_suppressions, suppress
+from leadplan_leads.transactions import account_transaction, reading
 from leadplan_responder import ConfigurationError, Responder
 from leadplan_responder.testing import TEST_PLAN, ToolCall, call_tool
 
@@ -26,8 +27,9 @@ BEN = {"email": "ben@example.com"}
 
 
 @pytest.fixture
-async def lead_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Responder]:
-    monkeypatch.setenv("LEADPLAN_LEADS_DATABASE_URL", f"sqlite:///{tmp_path}/data/leads.db")
+async def lead_list(leads_database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Responder]:
+    """The tool on a new database: on SQLite, then on PostgreSQL."""
+    monkeypatch.setenv("LEADPLAN_LEADS_DATABASE_URL", leads_database_url)
     opened = responder()
     yield opened
     for stop in opened.on_stop:
@@ -41,12 +43,13 @@ async def save(
     list_name: str = "Leeds dentists",
     account: str | None = "acct_1",
     attempt: int = 1,
+    **more: Any,
 ) -> ToolCall:
     return await call_tool(
         lead_list,
         "LEAD_LIST_SAVE",
         {"sourceStepId": "enrich", "listName": list_name},
-        prior_results={"enrich": {"leads": list(leads), "dropped": [], "creditsUsed": 1}},
+        prior_results={"enrich": {"leads": list(leads), "dropped": [], "creditsUsed": 1, **more}},
         user=SupervisorUserContext(user_id="u_1", account_id=account),
         plan={**TEST_PLAN, "id": plan_id},
         attempt=attempt,
@@ -107,7 +110,7 @@ async def test_what_is_no_address_is_left_out_with_the_reason(lead_list):
     call = await save(lead_list, BEN, {"email": "not an address"})
 
     assert [lead["email"] for lead in call.data["leads"]] == ["ben@example.com"]
-    assert call.data["leftOut"] == [{"email": "not an address", "reason": "it is no e-mail address"}]
+    assert call.data["leftOut"] == [{"email": "not an address", "reason": "invalid_address"}]
 
 
 async def test_an_empty_enrichment_still_makes_the_list(lead_list):
@@ -178,6 +181,7 @@ async def test_a_source_without_leads_fails_for_good(lead_list):
         {"listName": "Leeds"},
         {"sourceStepId": "enrich", "listName": "  "},
         {"sourceStepId": "enrich", "listName": "x" * 201},
+        {"sourceStepId": "enrich", "listName": "Leeds\x00dentists"},
         {"sourceStepId": "enrich", "listName": "Leeds", "name": "?"},
     ],
 )
@@ -187,83 +191,103 @@ async def test_bad_params_are_refused(lead_list, params):
     assert (call.result.success, call.result.retryable) == (False, False)
 
 
-async def test_a_locked_database_is_a_retryable_failure_that_names_no_lead(tmp_path, monkeypatch):
-    monkeypatch.setenv("LEADPLAN_LEADS_DATABASE_URL", f"sqlite:///{tmp_path}/leads.db")
-    monkeypatch.setenv("LEADPLAN_LEADS_LOCK_TIMEOUT_SECONDS", "0.05")
-    impatient = responder()
-    other = open_database(f"sqlite:///{tmp_path}/leads.db")
-    try:
-        with other.begin() as connection:
-            connection.exec_driver_sql("UPDATE lead_lists SET name = name")
-            locked = await save(impatient, ADA)
-        assert (locked.result.success, locked.result.error_code) == (False, "database_unavailable")
-        assert locked.result.retryable is not False
-        assert locked.result.retry_after_ms == 2000
-        assert "locked" in str(locked.result.error_message)
-        assert "ada" not in str(locked.result.error_message).lower()
-        assert (await save(impatient, ADA, attempt=2)).data["leadsNew"] == 1
-    finally:
-        other.dispose()
-        for stop in impatient.on_stop:
-            await stop()
+async def test_the_same_goal_next_week_adds_nobody_twice(lead_list):
+    first = await save(lead_list, ADA, BEN, plan_id="plan_week1")
+    repeat = await save(lead_list, ADA, BEN, plan_id="plan_week1", attempt=2)
+    next_week = await save(lead_list, ADA, BEN, {"email": "eve@example.com"}, plan_id="plan_week2")
+
+    assert repeat.data == first.data
+    assert [lead["isNew"] for lead in next_week.data["leads"]] == [False, False, True]
+    assert (next_week.data["leadsNew"], next_week.data["leadsUpdated"]) == (1, 2)
+    assert [lead["leadId"] for lead in next_week.data["leads"][:2]] == [lead["leadId"] for lead in first.data["leads"]]
 
 
-@pytest.mark.parametrize(
-    ("url", "complaint"),
-    [
-        ("leads.db", "no database URL"),
-        ("mysql://someone:secret@localhost/leads", "mysql isn't supported"),
-        ("sqlite://", "in memory"),
-        ("sqlite:////dev/null/leads.db", "can't be opened"),
-        ("postgresql+nodriver://someone:secret@localhost/leads", "no such database driver"),
-        ("postgresql+pg8000://someone:secret@localhost/leads", "'pg8000' isn't installed"),
-    ],
-)
-def test_a_bad_url_is_one_clear_error_without_the_password(url, complaint, monkeypatch):
-    monkeypatch.setenv("LEADPLAN_LEADS_DATABASE_URL", url)
+async def test_who_objected_is_erased_everywhere_and_never_saved_again(lead_list, leads_database_url):
+    await save(lead_list, ADA, BEN, list_name="Leeds dentists")
+    await save(lead_list, ADA, list_name="York dentists", plan_id="plan_2")
+    objected = [address_digest("ada@example.com")]
 
-    with pytest.raises(ConfigurationError, match=f"LEADPLAN_LEADS_DATABASE_URL: .*{complaint}") as caught:
+    third = await save(lead_list, BEN, plan_id="plan_3", objected=objected)
+    # The next enrichment doesn't know of the objection, or the provider has forgotten it.
+    fourth = await save(lead_list, ADA, BEN, plan_id="plan_4", list_name="York dentists")
+
+    assert third.data["objectedLeftOut"] == 1
+    assert [lead["email"] for lead in fourth.data["leads"]] == ["ben@example.com"]
+    assert (fourth.data["objectedLeftOut"], fourth.data["leftOut"]) == (1, [])
+    assert "ada" not in str(fourth.data)
+    engine = open_database(leads_database_url)
+    with reading(engine) as connection:
+        emails = set(connection.exec_driver_sql("SELECT email FROM leads").scalars())
+        (entry,) = list_suppressions(connection, "acct_1")
+    engine.dispose()
+    assert emails == {"ben@example.com"}
+    assert (entry.digest, entry.address, entry.reason) == (objected[0], None, "objected")
+
+
+async def test_a_repeat_counts_those_who_objected_alike(lead_list):
+    digest = address_digest("eve@example.com")
+    first = await save(lead_list, ADA, {"email": "Eve@example.com"}, objected=[digest])
+    repeat = await save(lead_list, ADA, {"email": "Eve@example.com"}, objected=[digest], attempt=2)
+
+    assert first.data["objectedLeftOut"] == 1
+    assert repeat.data == first.data
+
+
+async def test_an_objection_in_one_account_is_none_in_another(lead_list):
+    digest = address_digest("ada@example.com")
+    await save(lead_list, ADA, account="acct_2")
+    await save(lead_list, objected=[digest], account="acct_1", plan_id="plan_2")
+
+    again = await save(lead_list, ADA, account="acct_2", plan_id="plan_3")
+
+    assert (again.data["objectedLeftOut"], again.data["leadsUpdated"]) == (0, 1)
+
+
+async def test_leads_that_must_not_be_contacted_are_saved_and_say_why(lead_list, leads_database_url):
+    engine = open_database(leads_database_url)
+    with account_transaction(engine, "acct_1") as connection:
+        suppress(connection, "acct_1", ["ben@example.com"], reason="bounced")
+        suppress(connection, "acct_1", ["dental.example.org"], reason="customer")
+    engine.dispose()
+
+    call = await save(lead_list, ADA, BEN, {"email": "eve@york.dental.example.org"})
+
+    reasons = {lead["email"]: lead.get("suppressed") for lead in call.data["leads"]}
+    assert reasons == {"ada@example.com": None, "ben@example.com": "bounced", "eve@york.dental.example.org": "customer"}
+    assert (call.data["leadsNew"], call.data["objectedLeftOut"]) == (3, 0)
+
+
+async def test_an_objection_that_is_no_digest_fails_the_step_instead_of_being_lost(lead_list):
+    call = await save(lead_list, ADA, objected=["ada@example.com"])
+
+    assert (call.result.success, call.result.retryable) == (False, False)
+    assert "objected.0" in str(call.result.error_message)
+    assert "ada@" not in str(call.result.error_message)
+
+
+async def test_list_names_that_look_the_same_name_one_list(lead_list):
+    composed = await save(lead_list, ADA, list_name="Z\u00fcrich")
+    decomposed = await save(lead_list, ADA, list_name="Zu\u0308rich", plan_id="plan_2")
+
+    assert composed.data["listId"] == decomposed.data["listId"]
+
+
+async def test_texts_that_a_database_refuses_are_mended(lead_list):
+    call = await save(lead_list, {**ADA, "firstName": "A\x00da", "sources": ["a\x00b"]})
+
+    assert call.data["leads"][0]["firstName"] == "Ada"
+
+
+async def test_a_date_of_another_form_costs_only_the_date(lead_list):
+    call = await save(lead_list, {**ADA, "verifiedOn": "last Monday"}, {**BEN, "verifiedOn": "2026-11-02T08:00:00Z"})
+
+    assert call.data["leadsNew"] == 2
+
+
+def test_a_wrong_setting_is_one_clear_error(monkeypatch):
+    monkeypatch.setenv("LEADPLAN_LEADS_DATABASE_URL", "leads.db")
+    with pytest.raises(ConfigurationError, match=r"LEADPLAN_LEADS_DATABASE_URL: it is no database URL"):
         responder()
-    assert "secret" not in str(caught.value)
-
-
-def test_a_bad_lock_timeout_is_one_clear_error(monkeypatch):
     monkeypatch.setenv("LEADPLAN_LEADS_LOCK_TIMEOUT_SECONDS", "soon")
-
     with pytest.raises(ConfigurationError, match="LEADPLAN_LEADS_LOCK_TIMEOUT_SECONDS"):
         responder()
-
-
-_SAVE_IN_A_PROCESS = """
-import sys
-from leadplan_leads.database import open_database
-from leadplan_lead_list.models import EnrichedLead
-from leadplan_lead_list.store import LeadStore
-
-print("ready", flush=True)
-url, key = sys.stdin.readline().split()
-engine = open_database(url)
-leads = [EnrichedLead(email=f"lead{number}@example.com") for number in range(40)]
-print(LeadStore(engine).save(account="acct_1", list_name="Leeds", leads=leads, saved_by=key).leads_new)
-engine.dispose()
-"""
-
-
-def test_replicas_may_start_at_once_on_a_new_database(tmp_path):
-    # Processes, since each replica is one: SQLite's locks work between them. They load first, then go at once.
-    command = [sys.executable, "-c", _SAVE_IN_A_PROCESS]
-    replicas = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(4)
-    ]
-    try:
-        assert [replica.stdout.readline() for replica in replicas] == ["ready\n"] * 4
-        for number, replica in enumerate(replicas):
-            replica.stdin.write(f"sqlite:///{tmp_path}/leads.db plan_{number}:save\n")
-            replica.stdin.flush()
-        answers = [replica.communicate(timeout=60) for replica in replicas]
-    finally:
-        for replica in replicas:
-            replica.kill()
-            replica.wait()
-    assert sorted(new.strip() for new, _ in answers) == ["0", "0", "0", "40"], answers

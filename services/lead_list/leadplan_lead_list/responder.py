@@ -1,18 +1,16 @@
 """What ``leadplan tool LEAD_LIST_SAVE`` serves."""
 
 import asyncio
+from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
 
-from leadplan_lead_list.models import EnrichmentData, SaveParams, SaveResult
-from leadplan_lead_list.store import LeadStore
-from leadplan_leads.database import DatabaseUnavailableError, open_database
-from leadplan_leads.settings import LeadListSettings
-from leadplan_responder import ConfigurationError, Responder, ToolContext, ToolError
-
-_BUSY_RETRY_SECONDS = 2.0
+from leadplan_lead_list.models import EnrichedLead, EnrichmentData, LeftOutLead, SavedLead, SaveParams, SaveResult
+from leadplan_leads import saving
+from leadplan_leads.accounts import account_of
+from leadplan_leads.settings import open_configured_database
+from leadplan_leads.tool_errors import database_failures_reported
+from leadplan_responder import Responder, ToolContext
 
 
 def responder() -> Responder:
@@ -21,46 +19,66 @@ def responder() -> Responder:
     Raises:
         ConfigurationError: a setting is wrong, or the database can't be used.
     """
-    store = LeadStore(_open_configured_database())
+    engine = open_configured_database()
 
-    async def close_store() -> None:
-        store.close()
+    async def close_database() -> None:
+        engine.dispose()
 
-    lead_list = Responder("lead-list", version="0.1.0", description="Keeps leads in lists", on_stop=[close_store])
+    lead_list = Responder("lead-list", version="0.1.0", description="Keeps leads in lists", on_stop=[close_database])
 
-    # A few at once only: on SQLite saves wait for one another anyway.
+    # A few at once only: saves of one account wait for one another anyway, on SQLite all do.
     @lead_list.tool("LEAD_LIST_SAVE", effects="idempotent", max_in_flight=8)
     async def save_leads(params: SaveParams, ctx: ToolContext) -> SaveResult:
         """Put the leads of an enrichment into a list: each e-mail address once, known leads updated."""
         enrichment = await ctx.prior_data(params.source_step_id, EnrichmentData)
-        try:
-            result = await asyncio.to_thread(
-                store.save,
-                account=ctx.user.account_id or ctx.user.user_id,
-                list_name=params.list_name,
-                leads=enrichment.leads,
-                saved_by=ctx.idempotency_key,
-            )
-        except OperationalError as error:
-            # Locked, unreachable, full: all may pass. The text names no lead (the engine hides parameters).
-            ctx.log.warning("the lead database refused a save", exc_info=error)
-            message = f"the leads weren't saved, the database said: {error.orig}"
-            raise ToolError(message, code="database_unavailable", retry_after=_BUSY_RETRY_SECONDS) from None
-        ctx.log.info("saved %d new and %d known leads", result.leads_new, result.leads_updated)
+        account = account_of(ctx.user)
+        with database_failures_reported("the leads weren't saved"):
+            result = await asyncio.to_thread(_save, engine, account, params, enrichment, ctx.idempotency_key)
+        ctx.log.info(
+            "saved %d new and %d known leads; %d people objected",
+            result.leads_new, result.leads_updated, result.objected_left_out,
+        )  # fmt: skip
         return result
 
     return lead_list
 
 
-def _open_configured_database() -> Engine:
-    try:
-        settings = LeadListSettings()
-    except ValidationError as error:
-        wrong = [f"LEADPLAN_{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in error.errors()]
-        raise ConfigurationError("; ".join(wrong)) from None
-    try:
-        return open_database(
-            settings.leads_database_url.get_secret_value(), lock_timeout_seconds=settings.leads_lock_timeout_seconds
-        )
-    except DatabaseUnavailableError as error:
-        raise ConfigurationError(f"LEADPLAN_LEADS_DATABASE_URL: {error}") from error
+def _save(engine: Engine, account: str, params: SaveParams, enrichment: EnrichmentData, saved_by: str) -> SaveResult:
+    saved = saving.save_leads(
+        engine,
+        account=account,
+        list_name=params.list_name,
+        leads=map(_lead, enrichment.leads),
+        saved_by=saved_by,
+        objected=enrichment.objected,
+    )
+    new = sum(lead.is_new for lead in saved.leads)
+    return SaveResult(
+        list_id=saved.list_id,
+        list_name=params.list_name,
+        leads_new=new,
+        leads_updated=len(saved.leads) - new,
+        leads=[_saved_lead(lead) for lead in saved.leads],
+        left_out=[LeftOutLead(email=address, reason="invalid_address") for address in saved.unusable],
+        objected_left_out=saved.objected,
+    )
+
+
+def _lead(enriched: EnrichedLead) -> saving.Lead:
+    company = enriched.company.model_dump(exclude_none=True) if enriched.company else {}
+    of_company: dict[str, Any] = {f"company_{name}": str(value) for name, value in company.items()}
+    return saving.Lead(**enriched.model_dump(exclude={"company"}), **of_company)
+
+
+def _saved_lead(saved: saving.SavedLead) -> SavedLead:
+    return SavedLead(
+        lead_id=saved.id,
+        email=saved.email,
+        first_name=saved.first_name,
+        last_name=saved.last_name,
+        company=saved.company_name or saved.company_domain,
+        position=saved.position,
+        verification_status=saved.verification_status,
+        is_new=saved.is_new,
+        suppressed=saved.suppressed,
+    )

@@ -3,11 +3,26 @@
 Times are UTC; SQLite keeps them without an offset.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Float, ForeignKey, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Date,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from leadplan_leads.addresses import address_digest
 
 # Named constraints can be altered by later migrations on every database.
 _NAMES = {
@@ -22,6 +37,12 @@ class Base(DeclarativeBase):
     """Base of the tables."""
 
     metadata = MetaData(naming_convention=_NAMES)
+
+
+def _digest_of_email(context: DefaultExecutionContext) -> str:
+    """Fills ``digest`` wherever a row with an ``email`` is inserted."""
+    parameters: dict[str, Any] = context.get_current_parameters()  # type: ignore[no-untyped-call]  # not annotated there
+    return address_digest(parameters["email"])
 
 
 class LeadListRow(Base):
@@ -41,15 +62,18 @@ class LeadRow(Base):
     """A lead of a list, unique by its normalised e-mail address.
 
     ``first_saved_by`` is the idempotency key of the step that inserted the row: a repeat of that step finds its key
-    there and calls the lead new again, every other step finds it known.
+    there and calls the lead new again, every other step finds it known. By ``digest`` (of the address) a person who
+    objected is found, of whom nothing else is known. ``verified_on`` is the day of ``verification_status``;
+    ``provenance`` names the source of each field that has one.
     """
 
     __tablename__ = "leads"
-    __table_args__ = (UniqueConstraint("list_id", "email"),)
+    __table_args__ = (UniqueConstraint("list_id", "email"), Index(None, "digest"))
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     list_id: Mapped[str] = mapped_column(ForeignKey("lead_lists.id", ondelete="CASCADE"))
     email: Mapped[str] = mapped_column(String(320))
+    digest: Mapped[str] = mapped_column(String(64), default=_digest_of_email)
     first_name: Mapped[str | None] = mapped_column(Text)
     last_name: Mapped[str | None] = mapped_column(Text)
     position: Mapped[str | None] = mapped_column(Text)
@@ -60,13 +84,21 @@ class LeadRow(Base):
     company_industry: Mapped[str | None] = mapped_column(Text)
     company_employees: Mapped[str | None] = mapped_column(Text)
     company_location: Mapped[str | None] = mapped_column(Text)
+    company_legal_name: Mapped[str | None] = mapped_column(Text)
+    company_founded_year: Mapped[str | None] = mapped_column(Text)
+    company_linkedin: Mapped[str | None] = mapped_column(Text)
     phone: Mapped[str | None] = mapped_column(Text)
     linkedin: Mapped[str | None] = mapped_column(Text)
+    twitter: Mapped[str | None] = mapped_column(Text)
+    location: Mapped[str | None] = mapped_column(Text)
+    time_zone: Mapped[str | None] = mapped_column(Text)
     website: Mapped[str | None] = mapped_column(Text)
     place_id: Mapped[str | None] = mapped_column(Text)
     confidence: Mapped[float | None] = mapped_column(Float)
     verification_status: Mapped[str | None] = mapped_column(Text)
+    verified_on: Mapped[date | None] = mapped_column(Date)
     sources: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    provenance: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     first_saved_by: Mapped[str] = mapped_column(String(256))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -92,14 +124,15 @@ class SuppressionRow(Base):
 class OutreachRow(Base):
     """That an address was, or is about to be, put into a sequence: written before the provider is asked to.
 
-    ``state`` is ``claimed`` (about to be, outcome unknown), ``added`` or ``refused`` (with the provider's reason).
-    ``claimed_by`` is the idempotency key of the step.
+    `leadplan_leads.outreach` says what ``state`` can be. ``claimed_by`` is the idempotency key of the step.
     """
 
     __tablename__ = "outreach"
+    __table_args__ = (Index(None, "account", "digest"),)
 
     account: Mapped[str] = mapped_column(String(256), primary_key=True)
     email: Mapped[str] = mapped_column(String(320), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), default=_digest_of_email)
     sequence_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     state: Mapped[str] = mapped_column(String(16))
     claimed_by: Mapped[str] = mapped_column(String(256))

@@ -1,4 +1,6 @@
 from collections.abc import AsyncIterator, Sequence
+from datetime import date
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -81,6 +83,8 @@ async def test_places_become_domains_and_each_place_gets_its_outcome(lookup, req
         {"placeId": "p5", "name": "Nobody", "website": f"https://{NOBODY}"},
         {"placeId": "p6", "name": "Intranet", "website": "http://dentist/"},
         {"placeId": "p7", "name": "By mail", "website": "gmail.com"},
+        {"placeId": "p8", "name": "Site builder", "website": "https://some-dentist.wixsite.com/leeds"},
+        {"placeId": "p9", "name": "Blank", "website": " "},
     ]
     call = await look_up_places(lookup, places)
 
@@ -93,9 +97,11 @@ async def test_places_become_domains_and_each_place_gets_its_outcome(lookup, req
         ("p5", "none", None),
         ("p6", "skipped", "the website is no address on the internet"),
         ("p7", "skipped", "gmail.com is a mail provider"),
+        ("p8", "skipped", "wixsite.com is shared by many businesses"),
+        ("p9", "skipped", "no website"),
     ]
     assert outcomes[0]["company"] == "Somerset"
-    assert [outcome["contacts"] for outcome in outcomes[1:]] == [[]] * 6
+    assert [outcome["contacts"] for outcome in outcomes[1:]] == [[]] * 8
     assert sorted(request["query"]["domain"] for request in await requests_to(SEARCH)) == sorted([EIGHT, NOBODY])
 
 
@@ -106,29 +112,91 @@ async def test_progress_counts_the_domains_that_are_searched(lookup):
     assert [fraction for fraction, _ in call.progress] == pytest.approx([1 / 3, 2 / 3, 1])
 
 
-async def test_filters_and_size_reach_hunter(lookup, requests_to):
+async def test_every_filter_reaches_hunter_as_its_documentation_says(lookup, requests_to):
     call = await look_up(
         lookup,
         EIGHT,
         contactsPerDomain=3,
-        departments=["executive", "marketing"],
+        departments=["executive", "marketing", "executive"],
         seniorities=["executive", "senior"],
         type="personal",
+        requiredFields=["full_name", "position"],
+        verificationStatuses=["valid", "accept_all"],
+        jobTitles=["Practice Manager", " Owner "],
     )
 
     assert call.result.success, call.result.error_message
     (request,) = await requests_to(SEARCH)
+    assert (request["method"], request["path"], request["body"]) == ("GET", SEARCH, None)
+    assert "x-api-key" in request["headers"]
     assert request["query"] == {
         "domain": EIGHT,
         "type": "personal",
         "department": "executive,marketing",
         "seniority": "executive,senior",
+        "required_field": "full_name,position",
+        "verification_status": "valid,accept_all",
+        "job_titles": "Practice Manager,Owner",
         "limit": "3",
         "offset": "0",
     }
-    contacts = call.data["domains"][0]["contacts"]
-    assert 0 < len(contacts) <= 3
-    assert {contact["seniority"] for contact in contacts} <= {"executive", "senior"}
+
+
+async def test_without_filters_none_is_sent(lookup, requests_to):
+    await look_up(lookup, EIGHT)
+
+    (request,) = await requests_to(SEARCH)
+    assert request["query"] == {"domain": EIGHT, "limit": "10", "offset": "0"}
+
+
+async def test_filters_choose_contacts(lookup):
+    everybody = (await look_up(lookup, EIGHT)).data["domains"][0]["contacts"]
+    some = (await look_up(lookup, EIGHT, seniorities=["executive", "senior"])).data["domains"][0]["contacts"]
+
+    assert some == [contact for contact in everybody if contact.get("seniority") in ("executive", "senior")]
+    assert 0 < len(some) < len(everybody)
+
+
+async def test_a_recent_verification_comes_with_its_day(lookup):
+    contacts = (await look_up(lookup, EIGHT)).data["domains"][0]["contacts"]
+
+    verified = [contact for contact in contacts if "verificationStatus" in contact]
+    assert verified
+    assert all(date.fromisoformat(contact["verifiedOn"]) for contact in verified)
+    assert not any("verifiedOn" in contact for contact in contacts if contact not in verified)
+
+
+@pytest.mark.parametrize(
+    ("verification", "expected"),
+    [
+        ({"date": "2026-11-02", "status": "valid"}, ("valid", "2026-11-02")),
+        ({"date": "2026-11-02 12:00:00 UTC", "status": "accept_all"}, ("accept_all", "2026-11-02")),
+        ({"date": "lately", "status": "valid"}, ("valid", None)),
+        ({"date": None, "status": "unknown"}, ("unknown", None)),
+        ({"date": "2026-11-02", "status": None}, (None, None)),
+        (None, (None, None)),
+    ],
+)
+async def test_whatever_form_a_verification_has(lookup, add_fault, verification, expected):
+    email = {"value": "a@acme.com", "verification": verification}
+    await add_fault(SEARCH, 200, body={"data": {"emails": [email]}})
+
+    (contact,) = (await look_up(lookup, "acme.com")).data["domains"][0]["contacts"]
+
+    assert (contact.get("verificationStatus"), contact.get("verifiedOn")) == expected
+
+
+async def test_many_contacts_are_read_in_pages_of_a_hundred(lookup, add_fault, requests_to):
+    pages = [[f"p{number}@acme.com" for number in range(start, start + 100)] for start in (0, 100, 200)]
+    for page in pages:
+        await add_fault(SEARCH, 200, times=1, body=found(*page, total=900))
+
+    call = await look_up(lookup, "acme.com", contactsPerDomain=250)
+
+    assert [one["email"] for one in call.data["domains"][0]["contacts"]] == list(chain(*pages))[:250]
+    queries = [request["query"] for request in await requests_to(SEARCH)]
+    assert [(query["limit"], query["offset"]) for query in queries] == [("100", "0"), ("100", "100"), ("50", "200")]
+    assert call.data["creditsUsed"] == 30
 
 
 async def test_short_pages_are_followed_up_to_the_wanted_number(lookup, add_fault, requests_to):
@@ -145,6 +213,27 @@ async def test_short_pages_are_followed_up_to_the_wanted_number(lookup, add_faul
     queries = [request["query"] for request in await requests_to(SEARCH)]
     assert [(query["limit"], query["offset"]) for query in queries] == [("4", "0"), ("2", "2")]
     assert call.data["creditsUsed"] == 2
+
+
+async def test_an_empty_page_is_the_last_one_whatever_the_total_says(lookup, add_fault, requests_to):
+    await add_fault(SEARCH, 200, times=1, body=found("a@acme.com", total=500))
+    await add_fault(SEARCH, 200, body=found(total=500))
+
+    call = await look_up(lookup, "acme.com", contactsPerDomain=300)
+
+    assert call.data["contactsFound"] == 1
+    assert len(await requests_to(SEARCH)) == 2
+
+
+async def test_when_a_later_page_fails_what_the_pages_before_it_brought_is_the_result(lookup, add_fault):
+    await add_fault(SEARCH, 200, times=1, body=found(*(f"p{number}@acme.com" for number in range(100)), total=300))
+    await add_fault(SEARCH, 503)
+
+    call = await look_up(lookup, "acme.com", contactsPerDomain=300)
+
+    (domain,) = call.data["domains"]
+    assert (domain["outcome"], len(domain["contacts"]), call.data["creditsUsed"]) == ("found", 100, 10)
+    assert domain["reason"] == ("Only 100 of 300 contacts were read. Hunter has a problem at the moment (HTTP 503).")
 
 
 async def test_many_contacts_cost_a_credit_for_each_ten(lookup, add_fault):
@@ -230,6 +319,7 @@ async def test_odd_entries_cost_themselves_and_not_the_domain(lookup, add_fault)
 
     call = await look_up(lookup, "acme.com")
 
+    assert call.data["creditsUsed"] == 1
     assert call.data["domains"][0]["contacts"] == [
         {"email": "ada@acme.com", "firstName": "Ada", "type": "personal", "confidence": 0},
         {"email": "info@acme.com", "type": "generic", "confidence": 0, "verificationStatus": "valid"},
@@ -269,8 +359,16 @@ async def test_a_search_that_found_no_places_leads_to_no_domains(lookup, request
         ({}, "give either sourceStepId or domains"),
         ({"sourceStepId": "search", "domains": ["acme.com"]}, "give either sourceStepId or domains"),
         ({"domains": []}, "domains"),
-        ({"domains": ["acme.com"], "contactsPerDomain": 101}, "contactsPerDomain"),
+        ({"domains": [""]}, "domains"),
+        ({"domains": ["acme.com"], "contactsPerDomain": 0}, "contactsPerDomain"),
+        ({"domains": ["acme.com"], "contactsPerDomain": 1001}, "contactsPerDomain"),
         ({"domains": ["acme.com"], "departments": ["dentistry"]}, "departments"),
+        ({"domains": ["acme.com"], "seniorities": ["boss"]}, "seniorities"),
+        ({"domains": ["acme.com"], "type": "private"}, "type"),
+        ({"domains": ["acme.com"], "requiredFields": ["email"]}, "requiredFields"),
+        ({"domains": ["acme.com"], "verificationStatuses": ["invalid"]}, "verificationStatuses"),
+        ({"domains": ["acme.com"], "jobTitles": ["Owner, Founder"]}, "jobTitles"),
+        ({"domains": ["acme.com"], "jobTitles": [" "]}, "jobTitles"),
     ],
 )
 async def test_wrong_params_are_refused(lookup, params, says):

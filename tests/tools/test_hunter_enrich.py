@@ -2,41 +2,26 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hunter_enrich_calls import COMPANIES, PEOPLE, VERIFIER, contact, domain, enrich_domains, enrich_emails, serving
 
-from leadplan_hunter.enrich import responder
 from leadplan_responder import Responder
-from leadplan_responder.testing import ToolCall, call_tool
 
-VERIFIER, PEOPLE, COMPANIES = "/v2/email-verifier", "/v2/people/find", "/v2/companies/find"
 ALL_SOURCES = ["domain-search", "email-verifier", "people-find", "companies-find"]
+NOTHING: dict[str, Any] = {
+    "leads": [],
+    "objected": [],
+    "objectedWithoutAddress": 0,
+    "dropped": [],
+    "notFound": [],
+    "incomplete": [],
+    "creditsUsed": 0,
+}
 
 
 @pytest.fixture
 async def enrich(sandbox_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Responder]:
-    monkeypatch.setenv("HUNTER_API_KEY", "sandbox-hunter-key")
-    monkeypatch.setenv("HUNTER_BASE_URL", f"{sandbox_url}/v2")
-    monkeypatch.setenv("HUNTER_VERIFIER_POLL_SECONDS", "0.01")
-    served = responder()
-    yield served
-    for stop in served.on_stop:
-        await stop()
-
-
-async def enrich_emails(enrich: Responder, *emails: str, timeout_ms: int = 30_000, **params: Any) -> ToolCall:
-    return await call_tool(enrich, "HUNTER_ENRICH", {"emails": list(emails), **params}, timeout_ms=timeout_ms)
-
-
-async def enrich_domains(enrich: Responder, *domains: dict[str, Any], **params: Any) -> ToolCall:
-    prior = {"domains": {"domains": list(domains), "contactsFound": 0, "creditsUsed": 0}}
-    return await call_tool(enrich, "HUNTER_ENRICH", {"sourceStepId": "domains", **params}, prior_results=prior)
-
-
-def domain(*contacts: dict[str, Any], name: str = "sandbox.example", **more: Any) -> dict[str, Any]:
-    return {"domain": name, "outcome": "found", "contacts": list(contacts), **more}
-
-
-def contact(email: str, **more: Any) -> dict[str, Any]:
-    return {"email": email, "type": "personal", "confidence": 80, **more}
+    async with serving(sandbox_url, monkeypatch) as served:
+        yield served
 
 
 PERSON = {
@@ -44,6 +29,8 @@ PERSON = {
     "employment": {"name": "Job's Name", "title": "Owner", "role": "executive", "seniority": "senior"},
     "linkedin": {"handle": "ada-hall"},
     "phone": "+44 1",
+    "timeZone": "Europe/London",
+    "twitter": {"handle": "adahall"},
 }
 COMPANY = {
     "name": "Company's Name",
@@ -74,6 +61,26 @@ async def test_a_contact_becomes_a_lead_of_all_sources(enrich):
         "industry": "Computer Software",
         "employees": lead["company"]["employees"],
         "location": "San Francisco, United States",
+        "foundedYear": lead["company"]["foundedYear"],
+        "linkedin": "https://www.linkedin.com/company/sandbox",
+    }
+    assert {name: source for name, source in lead["provenance"].items() if source != "companies-find"} == {
+        "email": "domain-search",
+        "firstName": "domain-search",
+        "lastName": "people-find",
+        "position": "people-find",
+        "seniority": "people-find",
+        "department": "people-find",
+        "location": "people-find",
+        "linkedin": "people-find",
+        "phone": "domain-search",
+        "website": "place",
+        "placeId": "place",
+        "confidence": "email-verifier",
+        "verificationStatus": "email-verifier",
+        "verifiedOn": "email-verifier",
+        "company.name": "place",
+        "company.domain": "domain-search",
     }
     assert call.data["dropped"] == call.data["incomplete"] == []
 
@@ -102,9 +109,30 @@ async def test_what_the_domain_search_said_wins_and_the_others_fill_gaps(enrich,
             },
             "phone": "+44 1",
             "linkedin": "https://l/known",
+            "twitter": "adahall",
+            "timeZone": "Europe/London",
             "placeId": "p1",
             "confidence": 80,
             "sources": ["domain-search", "people-find", "companies-find"],
+            "provenance": {
+                "email": "domain-search",
+                "lastName": "domain-search",
+                "linkedin": "domain-search",
+                "confidence": "domain-search",
+                "company.domain": "domain-search",
+                "placeId": "place",
+                "company.name": "companies-find",
+                "company.industry": "companies-find",
+                "company.employees": "companies-find",
+                "company.location": "companies-find",
+                "firstName": "people-find",
+                "position": "people-find",
+                "seniority": "people-find",
+                "department": "people-find",
+                "phone": "people-find",
+                "twitter": "people-find",
+                "timeZone": "people-find",
+            },
         }
     ]
     assert call.data["creditsUsed"] == 2
@@ -131,63 +159,14 @@ async def test_only_what_is_asked_for_is_called(enrich, requests_to):
     call = await enrich_emails(enrich, "valid@sandbox.example", verify=False, enrichPerson=False, enrichCompany=False)
 
     assert call.data["leads"] == [
-        {"email": "valid@sandbox.example", "company": {"domain": "sandbox.example"}, "sources": []}
+        {
+            "email": "valid@sandbox.example",
+            "company": {"domain": "sandbox.example"},
+            "sources": [],
+            "provenance": {"email": "params", "company.domain": "params"},
+        }
     ]
     assert await requests_to("/v2/") == []
-
-
-async def test_a_verification_that_still_runs_is_asked_for_again(enrich, requests_to):
-    call = await enrich_emails(enrich, "pending@sandbox.example", enrichPerson=False, enrichCompany=False)
-
-    assert call.data["leads"][0]["verificationStatus"] == "valid"
-    assert [request["status"] for request in await requests_to(VERIFIER)] == [202, 202, 200]
-
-
-async def test_a_verification_that_never_ends_counts_as_unknown_after_the_ceiling(
-    sandbox_url, monkeypatch, add_fault, requests_to
-):
-    monkeypatch.setenv("HUNTER_API_KEY", "sandbox-hunter-key")
-    monkeypatch.setenv("HUNTER_BASE_URL", f"{sandbox_url}/v2")
-    monkeypatch.setenv("HUNTER_VERIFIER_POLL_SECONDS", "0.02")
-    monkeypatch.setenv("HUNTER_VERIFIER_WAIT_SECONDS", "0.1")
-    await add_fault(VERIFIER, 202)
-    served = responder()
-
-    call = await enrich_domains(
-        served, domain(contact("valid@sandbox.example")), enrichPerson=False, enrichCompany=False
-    )
-    await served.on_stop[0]()
-
-    (lead,) = call.data["leads"]
-    assert (lead["verificationStatus"], lead["confidence"]) == ("unknown", 80)
-    assert len(await requests_to(VERIFIER)) > 1
-    assert call.data["creditsUsed"] == 0
-
-
-async def test_a_mail_server_that_answers_wrongly_makes_the_status_unknown(enrich, requests_to):
-    call = await enrich_emails(enrich, "smtp-failure@sandbox.example", enrichPerson=False, enrichCompany=False)
-
-    assert call.data["leads"][0]["verificationStatus"] == "unknown"
-    assert [request["status"] for request in await requests_to(VERIFIER)] == [222]
-
-
-async def test_somebody_who_objected_is_dropped_with_everything_known_of_them(enrich, requests_to):
-    objector = contact("claimed@sandbox.example", firstName="Secret", phone="+44 9")
-
-    call = await enrich_domains(enrich, domain(objector, contact("valid@sandbox.example")))
-
-    assert call.data["dropped"] == [{"email": "claimed@sandbox.example", "reason": "objected"}]
-    assert [lead["email"] for lead in call.data["leads"]] == ["valid@sandbox.example"]
-    assert "Secret" not in str(call.data)
-    assert "+44 9" not in str(call.data)
-    assert [request["query"]["email"] for request in await requests_to(PEOPLE)] == ["valid@sandbox.example"]
-
-
-async def test_an_objection_that_only_the_person_lookup_knows_drops_too(enrich):
-    call = await enrich_emails(enrich, "claimed@sandbox.example", verify=False)
-
-    assert call.data["leads"] == []
-    assert call.data["dropped"] == [{"email": "claimed@sandbox.example", "reason": "objected"}]
 
 
 async def test_nothing_known_is_no_failure(enrich, add_fault):
@@ -203,6 +182,18 @@ async def test_nothing_known_is_no_failure(enrich, add_fault):
     assert call.data["creditsUsed"] == 1
 
 
+async def test_the_requests_are_those_of_the_documents(enrich, requests_to):
+    await enrich_emails(enrich, "valid@sandbox.example")
+
+    asked = await requests_to("/v2/")
+    assert [(request["method"], request["path"], request["query"], request["body"]) for request in asked] == [
+        ("GET", VERIFIER, {"email": "valid@sandbox.example"}, None),
+        ("GET", PEOPLE, {"email": "valid@sandbox.example"}, None),
+        ("GET", COMPANIES, {"domain": "sandbox.example"}, None),
+    ]
+    assert all("x-api-key" in request["headers"] for request in asked)
+
+
 async def test_a_company_is_looked_up_once_for_all_its_people(enrich, requests_to):
     people = [contact(f"person{number}@sandbox.example") for number in range(5)]
 
@@ -210,16 +201,6 @@ async def test_a_company_is_looked_up_once_for_all_its_people(enrich, requests_t
 
     assert len(call.data["leads"]) == 5
     assert [request["query"] for request in await requests_to(COMPANIES)] == [{"domain": "sandbox.example"}]
-
-
-async def test_each_address_is_worked_on_once(enrich, requests_to):
-    first = domain(contact("valid@sandbox.example", firstName="First"), placeId="p1")
-    second = domain(contact("Valid@Sandbox.example", firstName="Second"), placeId="p2")
-
-    call = await enrich_domains(enrich, first, second, enrichPerson=False, enrichCompany=False)
-
-    assert [(lead["firstName"], lead["placeId"]) for lead in call.data["leads"]] == [("First", "p1")]
-    assert len(await requests_to(VERIFIER)) == 1
 
 
 async def test_no_money_is_spent_on_people_that_cannot_be_known(enrich, requests_to):
@@ -234,8 +215,33 @@ async def test_no_money_is_spent_on_people_that_cannot_be_known(enrich, requests
 async def test_webmail_addresses_have_no_company(enrich, requests_to):
     call = await enrich_emails(enrich, "somebody@gmail.com", verify=False, enrichPerson=False)
 
-    assert call.data["leads"] == [{"email": "somebody@gmail.com", "sources": []}]
+    assert call.data["leads"] == [{"email": "somebody@gmail.com", "sources": [], "provenance": {"email": "params"}}]
     assert await requests_to(COMPANIES) == []
+
+
+async def test_somebody_with_a_webmail_address_has_the_company_that_they_work_for(enrich, add_fault, requests_to):
+    await add_fault(PEOPLE, 200, body={"data": {"employment": {"domain": "www.acme.co.uk", "name": "Acme"}}})
+    await add_fault(COMPANIES, 200, body={"data": COMPANY})
+
+    call = await enrich_emails(enrich, "somebody@gmail.com", verify=False)
+
+    (lead,) = call.data["leads"]
+    assert (lead["company"]["name"], lead["company"]["domain"]) == ("Company's Name", "acme.co.uk")
+    assert [request["query"] for request in await requests_to(COMPANIES)] == [{"domain": "acme.co.uk"}]
+
+
+async def test_no_company_is_paid_for_where_nobody_can_be_reached(enrich, requests_to):
+    call = await enrich_domains(enrich, domain(contact("invalid@sandbox.example")))
+
+    assert [lead["verificationStatus"] for lead in call.data["leads"]] == ["invalid"]
+    assert await requests_to(COMPANIES) == []
+
+
+async def test_what_is_no_address_is_dropped_and_named(enrich, requests_to):
+    call = await enrich_domains(enrich, domain(contact("Ada at Hall"), contact("valid@sandbox.example")))
+
+    assert call.data["dropped"] == [{"email": "Ada at Hall", "reason": "invalid_address"}]
+    assert [lead["email"] for lead in call.data["leads"]] == ["valid@sandbox.example"]
 
 
 async def test_leads_below_the_wanted_confidence_are_dropped_before_and_after_verifying(enrich, requests_to):
@@ -323,13 +329,4 @@ async def test_progress_counts_contacts_and_then_companies(enrich):
 async def test_a_domain_lookup_that_found_nobody_leads_to_no_leads(enrich):
     call = await enrich_domains(enrich, {"outcome": "skipped", "reason": "no website", "contacts": []})
 
-    assert call.data == {"leads": [], "dropped": [], "incomplete": [], "creditsUsed": 0}
-
-
-@pytest.mark.parametrize(
-    "params", [{}, {"sourceStepId": "domains", "emails": ["a@b.c"]}, {"emails": ["no address"]}, {"emails": []}]
-)
-async def test_wrong_params_are_refused(enrich, params):
-    call = await call_tool(enrich, "HUNTER_ENRICH", params)
-
-    assert (call.result.error_code, call.result.retryable) == ("invalid_params", False)
+    assert call.data == NOTHING

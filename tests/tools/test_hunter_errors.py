@@ -9,8 +9,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from leadplan_hunter import domain_lookup, enrich
+from leadplan_hunter.api import HunterApi
+from leadplan_hunter.settings import LookupSettings
 from leadplan_responder import ConfigurationError, Responder
 from leadplan_responder.testing import ToolCall, call_tool
+from leadplan_web_apis.settings import load_settings
 
 KEY = "sandbox-hunter-key"
 EMAIL = "valid@sandbox.example"
@@ -41,97 +44,145 @@ def errors(id_: str | None, details: str | None = None) -> dict[str, Any]:
     return {"errors": [{"id": id_, "code": 0, "details": details}]}
 
 
-@pytest.mark.parametrize("tool", PARAMS)
-@pytest.mark.parametrize(
-    ("fault", "code", "says"),
-    [
-        ({"status": 401}, "invalid_api_key", "HUNTER_API_KEY"),
-        ({"status": 402}, "quota_exceeded", "used up"),
-        ({"status": 403, "body": errors("no_access", "Not yours")}, "access_denied", "Not yours. Check what the key"),
-        ({"status": 403, "body": "<html>Forbidden</html>"}, "access_denied", "no explanation given"),
-        ({"status": 404, "body": "<html>Not Found</html>"}, "not_found", "HUNTER_BASE_URL"),
+NO_KEY = "Hunter doesn't accept the API key. Check HUNTER_API_KEY."
+USED_UP = "This month's allowance of the Hunter plan is used up. It is renewed on 2026-12-01."
+DENIED = "Hunter denies the request: {} Check what the key in HUNTER_API_KEY may do."
+FREE_PLAN = "Hunter's free plan gives at most 10 contacts of a domain: set contactsPerDomain to 10 or less."
+NO_API = "There is no Hunter API at this address. Check HUNTER_BASE_URL."
+TOO_FAST = "Hunter limits how fast requests may come, and the limit is reached."
+PAGE = "<html>a web page</html>"
+
+# What no other call could escape: the step ends at once and isn't repeated.
+STOPS = [
+    (401, errors("authentication_failed", "No user found for the API key supplied"), "invalid_api_key", NO_KEY),
+    (401, PAGE, "invalid_api_key", NO_KEY),
+    (402, errors("usage_limit_reached"), "quota_exceeded", USED_UP),
+    (402, {"error": {"id": "usage_limit_reached"}}, "quota_exceeded", USED_UP),
+    (403, errors("no_access", "Not yours"), "access_denied", DENIED.format("Not yours.")),
+    (403, PAGE, "access_denied", DENIED.format("no explanation given.")),
+    (404, PAGE, "not_found", NO_API),
+    (400, errors("pagination_error", "Your plan ends at 10"), "invalid_request", FREE_PLAN),
+    *[
+        (400, errors(id_, "No such thing"), "invalid_request", "Hunter refuses the request (HTTP 400): No such thing.")
+        for id_ in ("invalid_type", "invalid_seniority", "invalid_department")
     ],
-)
-async def test_what_no_other_call_can_escape_ends_the_step_for_good(tools, add_fault, tool, fault, code, says):
-    await add_fault("/v2/", **fault)
+]
+# What passes: Hunter asks for a pause of so many seconds, and the same attempt is to come again after it.
+PAUSES = [
+    (429, errors("too_many_requests"), 9, 9.0),
+    (429, errors("usage_limit_reached"), 9, 9.0),
+    (429, PAGE, 9, 9.0),
+    (429, errors("too_many_requests"), None, 20.0),
+    (429, {"error": "Rate limit reached"}, None, 20.0),
+    (429, errors("too_many_requests"), 0, 1.0),
+    (403, errors("too_many_requests"), 3, 3.0),
+    (403, errors("too_many_requests"), None, 20.0),
+    (403, errors(None, "Rate limit reached"), None, 20.0),
+]
+# What concerns one call: the step fails when all fail so.
+SINGLE = [
+    (400, errors("wrong_params", "No such thing"), "invalid_request", False, "(HTTP 400): No such thing."),
+    (400, {"error": {"message": "No such thing"}}, "invalid_request", False, "(HTTP 400): No such thing."),
+    (422, errors("refused", "Well-formed but refused"), "invalid_request", False, "(HTTP 422): Well-formed but"),
+    (302, PAGE, "invalid_request", False, "(HTTP 302): no explanation given."),
+    (408, PAGE, "service_unavailable", True, "Hunter has a problem at the moment (HTTP 408)."),
+    (409, errors("in_flight"), "service_unavailable", True, "Hunter has a problem at the moment (HTTP 409)."),
+    (500, errors("server_error"), "service_unavailable", True, "Hunter has a problem at the moment (HTTP 500)."),
+    (502, PAGE, "service_unavailable", True, "Hunter has a problem at the moment (HTTP 502)."),
+    (503, PAGE, "service_unavailable", True, "Hunter has a problem at the moment (HTTP 503)."),
+    (200, PAGE, "bad_answer", True, "Hunter sent an answer that can't be read."),
+    (200, {"data": None}, "bad_answer", True, "Hunter sent an answer that can't be read."),
+    (204, None, "bad_answer", True, "Hunter gave no result (HTTP 204)."),
+]
+
+
+@pytest.mark.parametrize("tool", PARAMS)
+@pytest.mark.parametrize(("status", "body", "code", "message"), STOPS)
+async def test_what_no_other_call_can_escape_ends_the_step_for_good(
+    tools, add_fault, tool, status, body, code, message
+):
+    await add_fault("/v2/account", 200, body={"data": {"reset_date": "2026-12-01"}})
+    await add_fault("/v2/", status, body=body)
 
     result = (await call(tools, tool)).result
 
     assert (result.success, result.error_code, result.retryable) == (False, code, False)
-    assert says in (result.error_message or "")
+    assert result.error_message == message
 
 
 @pytest.mark.parametrize("tool", PARAMS)
-@pytest.mark.parametrize(
-    ("fault", "retry_after_ms"),
-    [
-        ({"status": 429, "retryAfter": 9}, 9_000),
-        ({"status": 429, "body": errors("too_many_requests")}, 20_000),
-        ({"status": 403, "body": errors("too_many_requests"), "retryAfter": 3}, 3_000),
-        ({"status": 403, "body": errors(None, "Rate limit reached")}, 20_000),
-    ],
-)
-async def test_a_rate_limit_ends_the_attempt_and_says_when_to_come_back(tools, add_fault, tool, fault, retry_after_ms):
-    await add_fault("/v2/", **fault)
+@pytest.mark.parametrize(("status", "body", "retry_after", "seconds"), PAUSES)
+async def test_a_rate_limit_pauses_the_attempt(tools, add_fault, tool, status, body, retry_after, seconds):
+    await add_fault("/v2/", status, body=body, retryAfter=retry_after)
 
     result = (await call(tools, tool)).result
 
-    assert (result.error_code, result.retryable, result.retry_after_ms) == ("rate_limited", True, retry_after_ms)
-
-
-@pytest.mark.parametrize(
-    ("requests", "code", "says"),
-    [
-        ({"credits": {"used": 550.0, "available": 550}}, "quota_exceeded", "renewed on 2026-12-01"),
-        ({"searches": {"used": 10, "available": 10}}, "quota_exceeded", "renewed on 2026-12-01"),
-        ({"credits": {"used": 1, "available": 550}}, "rate_limited", "how fast"),
-        ({"verifications": {"used": 10, "available": 10}}, "rate_limited", "how fast"),
-        (None, "rate_limited", "how fast"),
-    ],
-)
-async def test_a_429_that_names_no_cause_is_looked_up_in_the_account(tools, add_fault, requests, code, says):
-    await add_fault("/v2/domain-search", 429, body=errors("usage"))
-    await add_fault("/v2/account", 200, body={"data": {"reset_date": "2026-12-01", "requests": requests}})
-
-    result = (await call(tools, "HUNTER_DOMAIN_LOOKUP")).result
-
-    assert result.error_code == code
-    assert says in (result.error_message or "")
-    assert result.retryable is (code == "rate_limited")
-
-
-async def test_an_account_that_cannot_be_read_leaves_it_at_the_rate_limit(tools, add_fault):
-    await add_fault("/v2/account", 500)
-    await add_fault("/v2/", 429, body="<html>no</html>")
-
-    result = (await call(tools, "HUNTER_ENRICH")).result
-
-    assert (result.error_code, result.retryable) == ("rate_limited", True)
+    # Busy is what the executor repeats without counting it as a failure.
+    assert (result.error_code, result.retryable, result.error_message) == ("busy", True, TOO_FAST)
+    assert result.retry_after_ms == pytest.approx(1000 * seconds, abs=900)
 
 
 @pytest.mark.parametrize("tool", PARAMS)
-@pytest.mark.parametrize(
-    ("fault", "code", "retryable"),
-    [
-        ({"status": 400, "body": errors("wrong_params", "No such thing")}, "invalid_request", False),
-        ({"status": 422, "body": errors("refused", "Well-formed but refused")}, "invalid_request", False),
-        ({"status": 409, "retryAfter": 2}, "service_unavailable", True),
-        ({"status": 500}, "service_unavailable", True),
-        ({"status": 502, "body": "<html>Bad Gateway</html>"}, "service_unavailable", True),
-        ({"status": 200, "body": "<html>a proxy's page</html>"}, "bad_answer", True),
-        ({"status": 200, "body": {"data": None}}, "bad_answer", True),
-        ({"status": 204}, "bad_answer", True),
-    ],
-)
+@pytest.mark.parametrize(("status", "body", "code", "retryable", "says"), SINGLE)
 async def test_failures_of_single_calls_fail_the_step_only_when_all_fail(
-    tools, add_fault, tool, fault, code, retryable
+    tools, add_fault, tool, status, body, code, retryable, says
 ):
-    await add_fault("/v2/", **fault)
+    await add_fault("/v2/", status, body=body)
 
     result = (await call(tools, tool)).result
 
     assert (result.error_code, result.retryable) == (code, retryable)
     assert (result.error_message or "").startswith("All ")
+    assert says in (result.error_message or "")
+
+
+@pytest.mark.parametrize("status", [202, 222])
+async def test_a_search_that_is_no_200_is_no_result(tools, add_fault, status):
+    await add_fault("/v2/domain-search", status, body={"data": {"emails": [{"value": "a@one.com"}]}})
+
+    result = (await call(tools, "HUNTER_DOMAIN_LOOKUP")).result
+
+    assert (result.error_code, result.retryable) == ("bad_answer", True)
+    assert f"Hunter gave no result (HTTP {status})." in (result.error_message or "")
+
+
+@pytest.mark.parametrize(
+    ("requests", "code", "message"),
+    [
+        ({"credits": {"used": 550.0, "available": 550}}, "quota_exceeded", USED_UP),
+        ({"credits": {"used": 550.5, "available": 550.5}}, "quota_exceeded", USED_UP),
+        ({"searches": {"used": 10, "available": 10}}, "quota_exceeded", USED_UP),
+        ({"credits": {"used": 549.5, "available": 550}}, "busy", TOO_FAST),
+        ({"verifications": {"used": 10, "available": 10}}, "busy", TOO_FAST),
+        (None, "busy", TOO_FAST),
+    ],
+)
+async def test_a_429_that_names_no_cause_is_looked_up_in_the_account(tools, add_fault, requests, code, message):
+    await add_fault("/v2/domain-search", 429, body=errors("usage"))
+    await add_fault("/v2/account", 200, body={"data": {"reset_date": "2026-12-01", "requests": requests}})
+
+    result = (await call(tools, "HUNTER_DOMAIN_LOOKUP")).result
+
+    assert (result.error_code, result.error_message) == (code, message)
+    assert result.retryable is (code == "busy")
+
+
+@pytest.mark.parametrize("account", [{"status": 500}, {"status": 401}, {"status": 200, "body": PAGE}])
+async def test_an_account_that_cannot_be_read_leaves_it_at_the_rate_limit(tools, add_fault, account):
+    await add_fault("/v2/account", **account)
+    await add_fault("/v2/", 429, body=PAGE)
+
+    result = (await call(tools, "HUNTER_ENRICH")).result
+
+    assert (result.error_code, result.retryable) == ("busy", True)
+
+
+async def test_what_hunter_says_of_somebody_stands_in_no_error_with_their_address(tools, add_fault):
+    await add_fault("/v2/", 422, body=errors("refused", "We don't know 'ada@one.com' <ada@one.com>"))
+
+    result = (await call(tools, "HUNTER_DOMAIN_LOOKUP")).result
+
+    assert "We don't know '[address]' <[address]>." in (result.error_message or "")
 
 
 async def test_a_wrong_key_is_final_and_names_the_variable(sandbox_url, monkeypatch, requests_to):
@@ -172,16 +223,26 @@ async def test_an_api_that_does_not_answer_in_time_is_retryable(tools, add_fault
 
 @pytest.mark.parametrize("tool", PARAMS)
 async def test_the_key_stands_in_no_log_and_no_error_even_when_the_api_repeats_it(tools, add_fault, caplog, tool):
-    caplog.set_level(logging.DEBUG)
+    for logger in (None, "httpx", "httpcore"):
+        caplog.set_level(logging.DEBUG, logger)
     await call(tools, tool)
     await add_fault("/v2/", 422, body=errors("refused", f"the key {KEY} may not do this"))
 
     result = (await call(tools, tool)).result
 
-    assert "may not do this" in (result.error_message or "")
-    assert KEY not in (result.error_message or "")
-    assert caplog.records
+    assert "the key [API key] may not do this" in (result.error_message or "")
+    assert {"httpx", "httpcore.http11"} <= {record.name for record in caplog.records}
     assert KEY not in caplog.text
+    assert not [record for record in caplog.records if KEY in repr(vars(record))]
+
+
+async def test_the_key_stands_in_no_repr(tools):
+    settings = load_settings(LookupSettings)
+    api = HunterApi(settings)
+    shown = [settings, api, vars(api), *vars(api).values(), *(vars(one) for one in api.limits.values()), tools]
+    await api.aclose()
+
+    assert KEY not in " ".join(map(repr, shown))
 
 
 @pytest.mark.parametrize("build", [domain_lookup.responder, enrich.responder])

@@ -8,7 +8,9 @@ import pytest
 from leadplan_hunter.api import HunterApi
 from leadplan_hunter.errors import StepStoppedError
 from leadplan_hunter.settings import LookupSettings
+from leadplan_responder import ConfigurationError
 from leadplan_responder.limits import Rates
+from leadplan_web_apis.settings import load_settings
 
 MakeApi = Callable[[str], HunterApi]
 
@@ -32,12 +34,28 @@ async def test_each_endpoint_keeps_to_the_documented_limits(make_api: MakeApi):
     limits = make_api("a-key").limits
     assert {endpoint: limit.rates for endpoint, limit in limits.items()} == {
         "domain-search": Rates(per_second=15, per_minute=500, burst=15),
+        "email-finder": Rates(per_second=15, per_minute=500, burst=15),
         "email-verifier": Rates(per_second=10, per_minute=300, burst=10),
         "people/find": Rates(per_second=15, per_minute=500, burst=15),
         "companies/find": Rates(per_second=15, per_minute=500, burst=15),
     }
     assert limits["people/find"] is limits["companies/find"]
     assert limits["people/find"] is not limits["domain-search"]
+
+
+async def test_a_process_can_take_a_share_of_them(make_api: MakeApi, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HUNTER_RATE_SHARE", "0.5")
+    limits = make_api("a-shared-key").limits
+    assert limits["domain-search"].rates == Rates(per_second=7, per_minute=250, burst=7)
+    assert limits["email-verifier"].rates == Rates(per_second=5, per_minute=150, burst=5)
+
+
+@pytest.mark.parametrize("share", ["0", "-1", "1.5", "half", "nan"])
+def test_a_share_is_above_0_and_at_most_1(monkeypatch: pytest.MonkeyPatch, share: str):
+    monkeypatch.setenv("HUNTER_API_KEY", "a-key")
+    monkeypatch.setenv("HUNTER_RATE_SHARE", share)
+    with pytest.raises(ConfigurationError, match=r"^HUNTER_RATE_SHARE "):
+        load_settings(LookupSettings)
 
 
 async def test_limits_belong_to_the_key(make_api: MakeApi):

@@ -137,11 +137,58 @@ async def test_domain_search_filters(hunter, filters, fits):
         ({"domain": "a.com", "limit": "101"}, "pagination_error"),
         ({"domain": "a.com", "offset": "-1"}, "pagination_error"),
         ({"domain": "a.com", "limit": "ten"}, "pagination_error"),
+        ({"domain": "a.com", "type": "personal,generic"}, "invalid_type"),
+        ({"domain": "a.com", "required_field": "email"}, "wrong_params"),
+        ({"domain": "a.com", "verification_status": "invalid"}, "wrong_params"),
+        ({"domain": "a.com", "departments": "it"}, "wrong_params"),
+        ({"domain": "a.com", "location": "Leeds"}, "wrong_params"),
     ],
 )
 async def test_domain_search_refuses_wrong_params(hunter, params, expected):
     answer = await hunter.get("/domain-search", params=params)
     assert (answer.status_code, error_id(answer)) == (400, expected)
+
+
+async def test_a_location_wants_a_post_and_filters_by_where_the_company_is(hunter):
+    async def found(location):
+        return (await hunter.post("/domain-search", json={"domain": LARGE.domain, "location": location})).json()
+
+    here = {"country": LARGE.city.country.code, "city": LARGE.city.name}
+    everybody = (await hunter.get("/domain-search", params={"domain": LARGE.domain})).json()
+    assert (await found(None))["data"] == everybody["data"]
+    assert (await found({"include": [{"city": "Nowhere"}, here]}))["data"] == everybody["data"]
+    assert (await found({"include": [{"city": "Nowhere"}]}))["meta"]["results"] == 0
+    assert (await found({"exclude": [here]}))["meta"]["results"] == 0
+
+
+async def test_a_body_takes_the_same_parameters_as_a_query(hunter):
+    query = {"domain": LARGE.domain, "limit": 100, "seniority": "senior,executive"}
+    by_query = (await hunter.get("/domain-search", params=query)).json()
+    by_body = (await hunter.post("/domain-search", json=query | {"seniority": ["senior", "executive"]})).json()
+    assert by_body["data"] == by_query["data"]
+    assert by_body["meta"]["results"] == by_query["meta"]["results"] > 0
+
+
+@pytest.mark.parametrize("location", ["Leeds", {"near": []}, {"include": {}}, {"include": [{"street": "x"}]},
+                                      {"include": [{}]}, {"include": [{"city": 5}]}])  # fmt: skip
+async def test_a_wrong_location_is_refused(hunter, location):
+    answer = await hunter.post("/domain-search", json={"domain": "a.com", "location": location})
+    assert (answer.status_code, error_id(answer)) == (400, "wrong_params")
+
+
+@pytest.mark.parametrize(("page", "status"), [({}, 200), ({"limit": 10}, 200), ({"limit": 4, "offset": 6}, 200),
+                                              ({"limit": 11}, 400), ({"offset": 1}, 400)])  # fmt: skip
+async def test_the_free_plan_ends_at_ten_addresses(page, status):
+    async with open_hunter(hunter_plan="free") as hunter:
+        answer = await hunter.get("/domain-search", params={"domain": LARGE.domain, **page})
+        assert answer.status_code == status
+        assert status == 200 or error_id(answer) == "pagination_error"
+        assert (await hunter.get("/account")).json()["data"]["plan_name"] == "Free"
+
+
+async def test_a_domain_in_another_script_is_one(hunter):
+    answer = await hunter.get("/domain-search", params={"domain": "xn--80agxcjcbsjd.xn--p1ai"})
+    assert (answer.status_code, answer.json()["meta"]["results"]) == (200, 0)
 
 
 async def test_domain_search_costs_a_credit_for_ten_addresses(hunter):

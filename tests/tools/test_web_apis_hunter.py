@@ -38,6 +38,9 @@ MEANINGS = [
     (404, {"errors": []}, HunterOutcome.NOTHING_FOUND),
     (404, PAGE, HunterOutcome.NO_SUCH_API),
     (404, {"detail": "another API's JSON"}, HunterOutcome.NO_SUCH_API),
+    (404, {"error": {"id": "not_found"}}, HunterOutcome.NOTHING_FOUND),
+    (403, {"error": {"id": "too_many_requests"}}, HunterOutcome.TOO_FAST),
+    (403, {"error": "Rate limit reached"}, HunterOutcome.TOO_FAST),
     (408, PAGE, HunterOutcome.UNAVAILABLE),
     (409, entry("idempotency_key_in_flight"), HunterOutcome.IN_FLIGHT),
     (422, entry("validation_failed"), HunterOutcome.NOT_PROCESSABLE),
@@ -70,7 +73,7 @@ def test_each_outcome_has_a_code_and_a_sentence_without_gaps(outcome):
     ("outcome", "named", "retryable", "wait"),
     [
         (HunterOutcome.TOO_FAST, None, True, 20.0),
-        (HunterOutcome.TOO_FAST, 0.0, True, 0.0),
+        (HunterOutcome.TOO_FAST, 0.0, True, 1.0),
         (HunterOutcome.TOO_FAST, 9.0, True, 9.0),
         (HunterOutcome.IN_FLIGHT, None, True, 2.0),
         (HunterOutcome.IN_FLIGHT, 5.0, True, 5.0),
@@ -97,6 +100,13 @@ def test_what_passes_is_repeatable_and_says_when(outcome, named, retryable, wait
         (entry(5, ["odd"]), "no explanation given."),
         ({"errors": ["odd", {"id": "second"}]}, "second."),
         ({"errors": "odd"}, "no explanation given."),
+        ({"error": {"details": "Bad limit"}}, "Bad limit."),
+        ({"error": {"message": "Bad limit"}}, "Bad limit."),
+        ({"error": "Bad limit"}, "Bad limit."),
+        ({"error": None}, "no explanation given."),
+        (entry(None, "Bad\n  limit"), "Bad limit."),
+        (entry(None, "'ada@acme.com' is odd"), "'[address]' is odd."),
+        (entry(None, "x" * 2000), "x" * 500 + "."),
         (PAGE, "no explanation given."),
     ],
 )
@@ -183,6 +193,25 @@ async def test_an_account_that_cannot_be_had_leaves_it_at_the_rate_limit(hunter,
         await hunter.call("GET", "/domain-search")
 
     assert (raised.value.outcome, raised.value.retry_after) == (HunterOutcome.TOO_FAST, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("account", "renewed"),
+    [
+        ({"reset_date": "2026-12-01"}, " It is renewed on 2026-12-01."),
+        ({"reset_date": "2026-12-01T00:00:00Z"}, " It is renewed on 2026-12-01."),
+        ({"reset_date": "soon"}, ""),
+        ({}, ""),
+    ],
+)
+async def test_a_used_up_allowance_says_when_it_is_renewed(hunter, add_fault, account, renewed):
+    await add_fault("/v2/domain-search", 402)
+    await add_fault("/v2/account", 200, body={"data": account})
+
+    with pytest.raises(HunterCallError) as raised:
+        await hunter.call("GET", "/domain-search")
+
+    assert raised.value.message == f"This month's allowance of the Hunter plan is used up.{renewed}"
 
 
 async def test_a_429_that_names_its_cause_asks_no_account(hunter, add_fault, requests_to):

@@ -3,12 +3,13 @@
 Names are snake_case, but camelCase in people and companies, as in the API.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from leadplan_web_apis.tolerant import ApiAnswer, Tolerant, TolerantList
+from leadplan_web_apis.tolerant import ApiAnswer, ApiDay, Tolerant, TolerantList
 
 DataT = TypeVar("DataT", bound=BaseModel)
 
@@ -31,6 +32,7 @@ class Envelope(ApiAnswer, Generic[DataT]):
 class Verification(ApiAnswer):
     """A verification of the last month or so: ``valid``, ``accept_all`` or ``unknown``."""
 
+    date: Tolerant[ApiDay] = None
     status: Tolerant[str] = None
 
 
@@ -58,7 +60,8 @@ class DomainSearch(ApiAnswer):
     pattern: Tolerant[str] = None
     webmail: Tolerant[bool] = None
     disposable: Tolerant[bool] = None
-    emails: TolerantList[EmailFound] = Field(default_factory=list)
+    # As many entries as Hunter sent and charges; None stands for one that can't be read.
+    emails: TolerantList[Tolerant[EmailFound]] = Field(default_factory=list)
 
 
 class EmailVerification(ApiAnswer):
@@ -66,6 +69,29 @@ class EmailVerification(ApiAnswer):
 
     status: Tolerant[str] = None
     score: Tolerant[int] = None
+
+
+@dataclass(frozen=True)
+class NoVerification:
+    """The verifier answered without a result; ``reason`` says why, in words for people."""
+
+    reason: str
+
+
+class EmailFoundByName(ApiAnswer):
+    """``/email-finder``: a person's address. ``score`` is 0 to 100; ``email`` None means that none was found."""
+
+    email: Tolerant[EmailAddress] = None
+    score: Tolerant[int] = None
+    domain: Tolerant[str] = None
+    first_name: Tolerant[str] = None
+    last_name: Tolerant[str] = None
+    position: Tolerant[str] = None
+    company: Tolerant[str] = None
+    linkedin_url: Tolerant[str] = None
+    twitter: Tolerant[str] = None
+    phone_number: Tolerant[str] = None
+    verification: Tolerant[Verification] = None
 
 
 class _CamelAnswer(ApiAnswer):
@@ -100,7 +126,10 @@ class Person(_CamelAnswer):
 
     name: Tolerant[PersonName] = None
     employment: Tolerant[Employment] = None
+    location: Tolerant[str] = None
+    time_zone: Tolerant[str] = None
     linkedin: Tolerant[SocialHandle] = None
+    twitter: Tolerant[SocialHandle] = None
     phone: Tolerant[str] = None
 
 
@@ -121,7 +150,10 @@ class Company(_CamelAnswer):
     """``/companies/find``."""
 
     name: Tolerant[str] = None
+    legal_name: Tolerant[str] = None
     domain: Tolerant[str] = None
     category: Tolerant[CompanyCategory] = None
     metrics: Tolerant[CompanyMetrics] = None
     location: Tolerant[str] = None
+    founded_year: Tolerant[int] = None
+    linkedin: Tolerant[SocialHandle] = None

@@ -29,7 +29,8 @@ def responder() -> Responder:
             places = (await ctx.prior_data(params.source_step_id, SourcePlaces)).places
         else:
             places = [SourcePlace(website=domain) for domain in params.domains or []]
-        result = await DomainLookup(api, params, ctx.progress).run(places, ctx.seconds_left())
+        lookup = DomainLookup(api, params, ctx.checkpoint, ctx.progress)
+        result = await lookup.run(places, ctx.seconds_left())
         ctx.log.info("lookup done", extra={"contacts": result.contacts_found, "credits": result.credits_used})
         return result
 

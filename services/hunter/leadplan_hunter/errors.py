@@ -3,12 +3,14 @@
 leadplan_responder.ToolError
 └── HunterError
     ├── StepStoppedError     every further call would fail too (key, permission, quota, rate limit): the step ends.
+    │   └── PauseAskedForError   somebody else with the same key was told to slow down.
     ├── CallFailedError      this call failed: outage, network, refused values. Other items of the step go on.
     ├── NothingKnownError    Hunter has nothing about what was asked for (404). A normal outcome.
     └── PersonObjectedError  the person asked that their data isn't processed (451). A normal and final outcome.
 """
 
 from leadplan_responder import ToolError
+from leadplan_responder.limits import RATE_LIMITED
 
 
 class HunterError(ToolError):
@@ -17,6 +19,21 @@ class HunterError(ToolError):
 
 class StepStoppedError(HunterError):
     """Every further call would fail too."""
+
+
+class PauseAskedForError(StepStoppedError):
+    """Hunter asked somebody else who uses the key to slow down, and calls wait for that.
+
+    Args:
+        seconds: how long still.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            "Hunter limits how fast requests may come, and the limit is reached.",
+            code=RATE_LIMITED,
+            retry_after=seconds,
+        )
 
 
 class CallFailedError(HunterError):

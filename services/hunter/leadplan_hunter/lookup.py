@@ -5,26 +5,20 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from leadplan_hunter.api import HunterApi
-from leadplan_hunter.api_answers import DomainSearch, EmailFound
 from leadplan_hunter.bounded_work import work_through
-from leadplan_hunter.domains import is_shared_host, is_webmail, registrable_domain
-from leadplan_hunter.errors import CallFailedError, NothingKnownError, PersonObjectedError, all_failed
-from leadplan_hunter.lookup_models import (
-    DomainContact,
-    DomainLookupParams,
-    DomainLookupResult,
-    DomainOutcome,
-    SourcePlace,
-)
+from leadplan_hunter.domain_search import DomainFindings, DomainSearcher
+from leadplan_hunter.domains import is_webmail, registrable_domain, shared_host
+from leadplan_hunter.errors import CallFailedError, StepStoppedError, all_failed
+from leadplan_hunter.lookup_models import DomainLookupParams, DomainLookupResult, DomainOutcome, SourcePlace
+from leadplan_responder.checkpoint import Checkpoint
 
 Report = Callable[[float, str], Awaitable[None]]
 
 AT_ONCE = 8
 """Searches under way at once. The rate limit bounds the pace; this bounds what a failing step has begun."""
 
-_PAGE_LIMIT = 100
-_ADDRESSES_PER_CREDIT = 10
 _OUT_OF_TIME = "The step's time was over before this domain's turn. Give the step a larger timeoutMs."
+_NOTHING_YET = DomainFindings()
 
 
 @dataclass(frozen=True)
@@ -34,15 +28,6 @@ class Candidate:
     place: SourcePlace
     domain: str | None
     skip_reason: str | None
-
-
-@dataclass(frozen=True)
-class SearchOutcome:
-    """What all pages of one domain's search gave."""
-
-    search: DomainSearch
-    emails: list[EmailFound]
-    credits: int
 
 
 def choose_candidates(places: Iterable[SourcePlace]) -> list[Candidate]:
@@ -57,8 +42,8 @@ def _candidate(place: SourcePlace, first_with: dict[str, SourcePlace]) -> Candid
     domain = registrable_domain(place.website)
     if domain is None:
         return Candidate(place, None, "the website is no address on the internet")
-    if is_shared_host(domain):
-        return Candidate(place, domain, f"{domain} is shared by many businesses")
+    if shared := shared_host(place.website):
+        return Candidate(place, domain, f"{shared} is shared by many businesses")
     if is_webmail(domain):
         return Candidate(place, domain, f"{domain} is a mail provider")
     first = first_with.setdefault(domain, place)
@@ -73,71 +58,89 @@ class DomainLookup:
     Args:
         api: where to ask.
         params: filters and how many contacts to take.
+        checkpoint: where the findings of each domain are kept for the step's next attempt.
         report: told the share that is done, with a message.
     """
 
-    def __init__(self, api: HunterApi, params: DomainLookupParams, report: Report) -> None:
+    def __init__(self, api: HunterApi, params: DomainLookupParams, checkpoint: Checkpoint, report: Report) -> None:
         self._api = api
-        self._params = params
+        self._checkpoint = checkpoint
         self._report = report
-        self._outcomes: dict[str, SearchOutcome | CallFailedError | str] = {}
+        self._searcher = DomainSearcher(api, params, self._keep)
+        self._domains: list[str] = []
+        self._findings: dict[str, DomainFindings] = {}
+        self._failures: dict[str, CallFailedError] = {}
+        self._done: set[str] = set()
+        self._unsearched_because = _OUT_OF_TIME
 
     async def run(self, places: Iterable[SourcePlace], seconds: float) -> DomainLookupResult:
-        """Search the places' domains within so many seconds.
+        """Search the places' domains within so many seconds, but for those that an earlier attempt searched.
+
+        When a search shows that none of those that are left can succeed, what was found so far is the result.
 
         Raises:
-            StepStoppedError: Hunter refuses every call: key, permission, quota or rate limit.
+            StepStoppedError: Hunter asks for a pause, or refuses every call for want of key, permission or quota.
             CallFailedError: every single search failed.
         """
         candidates = choose_candidates(places)
-        domains = [candidate.domain for candidate in candidates if candidate.domain and not candidate.skip_reason]
-
-        async def search(domain: str) -> None:
-            self._outcomes[domain] = await self._outcome(domain)
-            done = len(self._outcomes)
-            await self._report(done / len(domains), f"{done} of {len(domains)} domains")
-
-        await work_through(domains, search, at_once=AT_ONCE, seconds=seconds)
-        self._raise_when_nothing_worked(domains)
+        self._domains = [one.domain for one in candidates if one.domain and not one.skip_reason]
+        kept = await self._checkpoint.load(DomainFindings)
+        self._findings = {domain: kept[domain] for domain in self._domains if domain in kept}
+        self._done = {domain for domain, findings in self._findings.items() if findings.end}
+        try:
+            await self._search([domain for domain in self._domains if domain not in self._done], seconds)
+        except StepStoppedError as stopped:
+            await self._give_way_to(stopped)
+        self._raise_when_nothing_worked()
         outcomes = [self._describe(candidate) for candidate in candidates]
-        searched = [outcome for outcome in self._outcomes.values() if isinstance(outcome, SearchOutcome)]
         return DomainLookupResult(
             domains=outcomes,
             contacts_found=sum(len(outcome.contacts) for outcome in outcomes),
-            credits_used=sum(outcome.credits for outcome in searched),
+            credits_used=sum(findings.credits for findings in self._findings.values()),
         )
 
-    async def _outcome(self, domain: str) -> SearchOutcome | CallFailedError | str:
-        try:
-            return await self._search(domain)
-        except CallFailedError as error:
-            return error
-        except NothingKnownError:
-            return SearchOutcome(DomainSearch(), [], 0)
-        except PersonObjectedError:
-            return "objected: the owner asked that their data isn't processed"
+    async def _search(self, domains: list[str], seconds: float) -> None:
+        if self._done:
+            await self._report_progress()
 
-    async def _search(self, domain: str) -> SearchOutcome:
-        wanted = self._params.contacts_per_domain
-        found: dict[str, EmailFound] = {}
-        offset = credits_used = 0
-        while True:
-            limit = min(_PAGE_LIMIT, wanted - offset)
-            page = await self._api.search_domain(domain, self._params.search_filters(), limit=limit, offset=offset)
-            returned = page.data.emails
-            found.update({email.value.lower(): email for email in returned})
-            offset += len(returned)
-            credits_used += math.ceil(len(returned) / _ADDRESSES_PER_CREDIT)
-            total = (page.meta.results if page.meta else None) or 0
-            # A page can be shorter than asked for although there is more.
-            if not returned or offset >= min(wanted, total):
-                return SearchOutcome(page.data, list(found.values())[:wanted], credits_used)
+        async def search(domain: str) -> None:
+            try:
+                await self._searcher.search(domain, self._findings.get(domain, _NOTHING_YET))
+            except CallFailedError as error:
+                self._failures[domain] = error
+            self._done.add(domain)
+            await self._report_progress()
 
-    def _raise_when_nothing_worked(self, domains: list[str]) -> None:
-        failures = [outcome for outcome in self._outcomes.values() if isinstance(outcome, CallFailedError)]
-        if failures and len(failures) == len(self._outcomes):
-            raise all_failed(f"{len(failures)} domain searches", failures)
-        if domains and not self._outcomes:
+        limits = [self._api.limits["domain-search"]]
+        await work_through(domains, search, at_once=AT_ONCE, seconds=seconds, limits=limits)
+
+    async def _keep(self, domain: str, findings: DomainFindings) -> None:
+        self._findings[domain] = findings
+        await self._checkpoint.keep(domain, findings)
+
+    async def _give_way_to(self, stopped: StepStoppedError) -> None:
+        if stopped.retryable:
+            pause = f" of {math.ceil(stopped.retry_after)} s" if stopped.retry_after else ""
+            await self._report_progress(f"; Hunter asked for a pause{pause}")
+            raise stopped
+        if not self._worked:
+            raise stopped
+        self._unsearched_because = stopped.message
+
+    async def _report_progress(self, and_also: str = "") -> None:
+        done, total = len(self._done), len(self._domains)
+        await self._report(done / total, f"{done} of {total} domains{and_also}")
+
+    @property
+    def _worked(self) -> bool:
+        return any(findings.end or findings.contacts for findings in self._findings.values())
+
+    def _raise_when_nothing_worked(self) -> None:
+        if self._worked:
+            return
+        if self._failures:
+            raise all_failed(f"{len(self._failures)} domain searches", list(self._failures.values()))
+        if self._domains:
             raise CallFailedError("No domain could be searched in the step's time.", code="out_of_time")
 
     def _describe(self, candidate: Candidate) -> DomainOutcome:
@@ -147,43 +150,29 @@ class DomainLookup:
         )
         if candidate.skip_reason is not None or domain is None:
             return described.model_copy(update={"reason": candidate.skip_reason})
-        outcome = self._outcomes.get(domain)
-        match outcome:
-            case None:
-                return described.model_copy(update={"outcome": "failed", "reason": _OUT_OF_TIME})
-            case CallFailedError():
-                return described.model_copy(update={"outcome": "failed", "reason": outcome.message})
-            case str():
-                return described.model_copy(update={"reason": outcome})
-            case SearchOutcome():
-                return _with_contacts(described, outcome)
+        failure = self._failures.get(domain)
+        unfinished_because = failure.message if failure else self._unsearched_because
+        return _with_findings(described, self._findings.get(domain, _NOTHING_YET), unfinished_because)
 
 
-def _with_contacts(described: DomainOutcome, found: SearchOutcome) -> DomainOutcome:
-    if found.search.webmail or found.search.disposable:
-        return described.model_copy(update={"reason": "Hunter knows the domain as a mail provider"})
+def _with_findings(described: DomainOutcome, found: DomainFindings, unfinished_because: str) -> DomainOutcome:
+    match found.end:
+        case "objected":
+            return described.model_copy(update={"reason": "objected: the owner asked that their data isn't processed"})
+        case "mail_provider":
+            return described.model_copy(update={"reason": "Hunter knows the domain as a mail provider"})
+        case "searched":
+            outcome, reason = ("found" if found.contacts else "none"), None
+        case None if found.contacts:
+            outcome, reason = "found", f"Only {found.read} of {found.total} contacts were read. {unfinished_because}"
+        case None:
+            outcome, reason = "failed", unfinished_because
     return described.model_copy(
         update={
-            "outcome": "found" if found.emails else "none",
-            "company": described.company or found.search.organization,
-            "pattern": found.search.pattern,
-            "contacts": [_contact(email) for email in found.emails],
+            "outcome": outcome,
+            "reason": reason,
+            "company": described.company or found.company,
+            "pattern": found.pattern,
+            "contacts": found.contacts,
         }
-    )
-
-
-def _contact(found: EmailFound) -> DomainContact:
-    named = found.first_name or found.last_name
-    return DomainContact(
-        email=found.value.lower(),
-        first_name=found.first_name,
-        last_name=found.last_name,
-        position=found.position,
-        department=found.department,
-        seniority=found.seniority,
-        type=found.type or ("personal" if named else "generic"),
-        confidence=found.confidence or 0,
-        verification_status=found.verification.status if found.verification else None,
-        linkedin=found.linkedin,
-        phone=found.phone_number,
     )

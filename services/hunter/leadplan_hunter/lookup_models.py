@@ -1,5 +1,7 @@
 """What HUNTER_DOMAIN_LOOKUP takes, reads of the step before it, and returns."""
 
+from collections.abc import Sequence
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -10,6 +12,8 @@ Department = Literal[
     "education", "design", "health", "operations",
 ]  # fmt: skip
 Seniority = Literal["junior", "senior", "executive"]
+RequiredField = Literal["full_name", "position", "phone_number"]
+VerificationStatus = Literal["valid", "accept_all", "unknown"]
 OutcomeKind = Literal["found", "none", "skipped", "failed"]
 
 
@@ -32,17 +36,38 @@ class DomainLookupParams(BaseModel):
         json_schema_extra=one_of_two("sourceStepId", "domains"),
     )
 
-    source_step_id: Annotated[str, Field(description="A step that found places.")] | None = None
-    domains: (
-        Annotated[list[str], Field(min_length=1, max_length=500, description="Domains or web addresses.")] | None
+    source_step_id: (
+        Annotated[str, Field(description="The step that found places, such as one of `GOOGLE_PLACES_SEARCH`.")] | None
     ) = None
-    contacts_per_domain: Annotated[int, Field(ge=1, le=100, description="A credit for each 10 or part of it.")] = 10
+    domains: (
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=2_000)]],
+            Field(min_length=1, max_length=500, description="Domains or web addresses, in place of a source step."),
+        ]
+        | None
+    ) = None
+    contacts_per_domain: Annotated[
+        int, Field(ge=1, le=1000, description="At most so many contacts of a domain; 10 or less on Hunter's free plan.")
+    ] = 10
     departments: Annotated[list[Department], Field(description="Only contacts of these; empty means all.")] = []
     seniorities: Annotated[list[Seniority], Field(description="Only contacts of these; empty means all.")] = []
     type: (
         Annotated[Literal["personal", "generic"], Field(description="Only people, or only addresses such as info@.")]
         | None
     ) = None
+    required_fields: Annotated[
+        list[RequiredField], Field(description="Only contacts of whom Hunter knows all of these.")
+    ] = []
+    verification_statuses: Annotated[
+        list[VerificationStatus],
+        Field(description="Only addresses that were verified within the last month, with one of these results."),
+    ] = []
+    job_titles: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^,]*[^,\s][^,]*$")]],
+        Field(
+            max_length=50, description="Only contacts with one of these titles, such as `Practice Manager`; no commas."
+        ),
+    ] = []
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -52,12 +77,15 @@ class DomainLookupParams(BaseModel):
 
     def search_filters(self) -> dict[str, str]:
         """The filters as `/domain-search` takes them."""
-        filters = {
-            "type": self.type or "",
-            "department": ",".join(self.departments),
-            "seniority": ",".join(self.seniorities),
+        filters: dict[str, Sequence[str]] = {
+            "type": [self.type] if self.type else [],
+            "department": self.departments,
+            "seniority": self.seniorities,
+            "required_field": self.required_fields,
+            "verification_status": self.verification_statuses,
+            "job_titles": [title.strip() for title in self.job_titles],
         }
-        return {name: value for name, value in filters.items() if value}
+        return {name: ",".join(dict.fromkeys(values)) for name, values in filters.items() if values}
 
 
 class SourcePlace(BaseModel):
@@ -81,37 +109,49 @@ class _Result(BaseModel):
 
 
 class DomainContact(_Result):
-    """An address and what Hunter knows of who reads it. ``confidence`` is 0 to 100."""
+    """An address and what Hunter knows of who reads it."""
 
-    email: str
+    email: Annotated[str, Field(description="In lower case.")]
     first_name: str | None = None
     last_name: str | None = None
-    position: str | None = None
+    position: Annotated[str, Field(description="The job title.")] | None = None
     department: str | None = None
     seniority: str | None = None
-    type: str
-    confidence: int
-    verification_status: str | None = None
+    type: Annotated[str, Field(description="`personal`, or `generic` for addresses such as info@.")]
+    confidence: Annotated[int, Field(description="0 to 100: how sure Hunter is of the address.")]
+    verification_status: (
+        Annotated[str, Field(description="`valid`, `accept_all` or `unknown`, where Hunter verified it lately.")] | None
+    ) = None
+    verified_on: (
+        Annotated[date, Field(description="The day of that verification; `HUNTER_ENRICH` needn't repeat it.")] | None
+    ) = None
     linkedin: str | None = None
     phone: str | None = None
 
 
 class DomainOutcome(_Result):
-    """What came of one place or one given domain. ``reason`` says why it was skipped or failed."""
+    """What came of one place or one given domain."""
 
-    domain: str | None = None
-    place_id: str | None = None
-    company: str | None = None
-    website: str | None = None
-    outcome: OutcomeKind
-    reason: str | None = None
-    pattern: Annotated[str, Field(description="How addresses are formed, such as {first}.{last}.")] | None = None
+    domain: Annotated[str, Field(description="The registrable domain of the website.")] | None = None
+    place_id: Annotated[str, Field(description="As the place has it.")] | None = None
+    company: Annotated[str, Field(description="The place's name, else what Hunter calls the company.")] | None = None
+    website: Annotated[str, Field(description="As the place or the params have it.")] | None = None
+    outcome: Annotated[OutcomeKind, Field(description="What came of it; explained below.")]
+    reason: (
+        Annotated[str, Field(description="Why it was skipped, why it failed, or why contacts are missing.")] | None
+    ) = None
+    pattern: Annotated[str, Field(description="How addresses are formed, such as `{first}.{last}`.")] | None = None
     contacts: list[DomainContact] = []
 
 
 class DomainLookupResult(_Result):
-    """What HUNTER_DOMAIN_LOOKUP returns: one outcome for each place or given domain, in their order."""
+    """What HUNTER_DOMAIN_LOOKUP returns."""
 
-    domains: list[DomainOutcome]
-    contacts_found: int
-    credits_used: Annotated[int, Field(description="By Hunter's price list: 1 for each 10 addresses of an answer.")]
+    domains: Annotated[list[DomainOutcome], Field(description="One for each place or given domain, in their order.")]
+    contacts_found: Annotated[int, Field(description="The number of contacts in all domains.")]
+    credits_used: Annotated[
+        int,
+        Field(
+            description="By Hunter's price list, over all attempts of the step: 1 for each 10 addresses of an answer."
+        ),
+    ]

@@ -1,7 +1,8 @@
 """Calls to one third-party API."""
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -10,13 +11,28 @@ from leadplan_web_apis.errors import NoUsableAnswerError
 from leadplan_web_apis.failed_answer import FailedAnswer
 from leadplan_web_apis.settings import WebApiSettings
 
+LARGEST_ANSWER_BYTES: Final = 16 * 1024 * 1024
+"""What is read of an answer at most. The largest documented ones have well under one megabyte."""
+
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+# The time-outs above count from byte to byte: without this one an answer could trickle in for ever.
+_WHOLE_CALL_SECONDS = 60.0
+# More calls than that are under way only when an API takes many seconds for each.
+_CONNECTIONS = httpx.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=30.0)
+# They describe the body as it came over the wire, not as it has been read.
+_WIRE_HEADERS = ("Content-Encoding", "Content-Length", "Transfer-Encoding")
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 
+class _TooLargeError(Exception):
+    """An answer goes on beyond what is read."""
+
+
 class ApiConnection:
     """HTTP connections to one API, which it owns: call `aclose` at the end. No call is repeated here.
+
+    No redirect is followed: the key would go along to wherever it points.
 
     Args:
         api_name: for messages, such as "Hunter".
@@ -32,7 +48,9 @@ class ApiConnection:
         self._key = settings.api_key
         self._host = httpx.URL(settings.base_url).host
         all_headers = {key_header: self._key.get_secret_value(), **(headers or {})}
-        self._http = httpx.AsyncClient(base_url=settings.base_url, headers=all_headers)
+        self._http = httpx.AsyncClient(
+            base_url=settings.base_url, headers=all_headers, follow_redirects=False, limits=_CONNECTIONS
+        )
 
     async def aclose(self) -> None:
         """Close the HTTP connections."""
@@ -45,28 +63,56 @@ class ApiConnection:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout: httpx.Timeout | None = None,
     ) -> httpx.Response:
-        """Make one call. The answer can have any status.
+        """Make one call. The answer can have any status; it has been read.
 
         Args:
             method: of HTTP.
             path: below the base address, such as ``/account``.
             query: parameters in the address.
             body: sent as JSON.
-            timeout: default 10 seconds, 5 for the connection.
+            headers: of this call, besides those of all calls.
+            timeout: default 10 seconds, 5 for the connection. A call takes a minute at most, whatever it says.
 
         Raises:
-            NoUsableAnswerError: no connection, or no answer in time.
+            NoUsableAnswerError: no connection, no answer in time, or one that is too large.
         """
+        request = self._http.build_request(
+            method, path, params=query, json=body, headers=headers, timeout=timeout or _TIMEOUT
+        )
         try:
-            return await self._http.request(method, path, params=query, json=body, timeout=timeout or _TIMEOUT)
-        except httpx.TimeoutException:
-            raise NoUsableAnswerError(f"{self._api_name} didn't answer in time.", code="api_timeout") from None
+            async with asyncio.timeout(_WHOLE_CALL_SECONDS):
+                return await self._exchange(request)
+        except (httpx.TimeoutException, TimeoutError):
+            problem = NoUsableAnswerError(f"{self._api_name} didn't answer in time.", code="api_timeout")
+        except httpx.DecodingError:
+            problem = self._unreadable()
+        except _TooLargeError:
+            megabytes = LARGEST_ANSWER_BYTES // 1024**2
+            message = f"{self._api_name} sent an answer of more than {megabytes} MB, which isn't read."
+            problem = NoUsableAnswerError(message, code="bad_answer")
         except httpx.HTTPError as error:
-            # Without the cause: it can carry the request, and with that the key.
             message = f"{self._api_name} can't be reached at {self._host} ({type(error).__name__})."
-            raise NoUsableAnswerError(message, code="network_error") from None
+            problem = NoUsableAnswerError(message, code="network_error")
+        # Raised out here, without the cause: it carries the request, and with that the key.
+        raise problem
+
+    async def _exchange(self, request: httpx.Request) -> httpx.Response:
+        answer = await self._http.send(request, stream=True)
+        try:
+            content = bytearray()
+            async for part in answer.aiter_bytes():
+                content += part
+                if len(content) > LARGEST_ANSWER_BYTES:
+                    raise _TooLargeError
+        finally:
+            await answer.aclose()
+        headers = answer.headers.copy()
+        for name in _WIRE_HEADERS:
+            headers.pop(name, None)
+        return httpx.Response(answer.status_code, headers=headers, content=bytes(content))
 
     def read(self, answer: httpx.Response, model: type[AnswerT]) -> AnswerT:
         """Decode the JSON body of a successful answer.
@@ -77,8 +123,11 @@ class ApiConnection:
         try:
             return model.model_validate_json(answer.content)
         except ValidationError:
-            message = f"{self._api_name} sent an answer that can't be read."
-            raise NoUsableAnswerError(message, code="bad_answer") from None
+            problem = self._unreadable()
+        raise problem
+
+    def _unreadable(self) -> NoUsableAnswerError:
+        return NoUsableAnswerError(f"{self._api_name} sent an answer that can't be read.", code="bad_answer")
 
     def failed_answer(self, answer: httpx.Response) -> FailedAnswer:
         """Take from an answer other than 2xx what an error mapping reads, without the key."""

@@ -1,10 +1,11 @@
 """What is read of an answer other than 2xx."""
 
-import re
 from dataclasses import dataclass
 
 import httpx
 from pydantic import SecretStr
+
+from leadplan_responder.http_errors import retry_after_seconds
 
 
 @dataclass(frozen=True)
@@ -13,8 +14,7 @@ class FailedAnswer:
 
     Attributes:
         status: the HTTP status.
-        retry_after: seconds from the Retry-After header, None without one. Only whole seconds are understood: a date
-            is what none of the APIs sends.
+        retry_after: seconds by the header Retry-After (a number or a date, at most a day), None without one.
         body: without the API key, in case the answer repeats it.
     """
 
@@ -25,7 +25,5 @@ class FailedAnswer:
     @classmethod
     def of(cls, answer: httpx.Response, key: SecretStr) -> "FailedAnswer":
         """Take from an answer what an error mapping reads."""
-        text = answer.headers.get("Retry-After", "")
-        retry_after = float(text) if re.fullmatch(r"[0-9]{1,6}", text) else None
         body = answer.content.replace(key.get_secret_value().encode(), b"[API key]")
-        return cls(answer.status_code, retry_after, body)
+        return cls(answer.status_code, retry_after_seconds(answer), body)

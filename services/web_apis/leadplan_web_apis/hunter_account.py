@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from leadplan_web_apis.tolerant import ApiAnswer, Tolerant
+from leadplan_web_apis.tolerant import ApiAnswer, ApiDay, Tolerant
 
 Allowance = Literal["searches", "verifications"]
 """What a call counts against, on plans that don't have one bucket of credits for all."""
@@ -31,7 +31,7 @@ class Usage(ApiAnswer):
 class Account(ApiAnswer):
     """``data`` of ``/account``."""
 
-    reset_date: Tolerant[str] = None
+    reset_date: Tolerant[ApiDay] = None
     requests: Tolerant[Usage] = None
 
     def is_used_up(self, allowance: Allowance) -> bool:

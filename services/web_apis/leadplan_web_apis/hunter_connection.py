@@ -39,18 +39,21 @@ class HunterConnection(ApiConnection):
             timeout: as for `request`.
 
         Raises:
-            HunterCallError: Hunter didn't do it. A 429 that names no cause is looked up in the account, which is free.
+            HunterCallError: Hunter didn't do it. The account, which is free, tells what a 429 means that names no
+                cause, and when a used-up allowance is renewed.
             NoUsableAnswerError: no connection, or no answer in time.
         """
         answer = await self.request(method, path, query=query, body=body, timeout=timeout)
         if answer.is_success:
             return answer
         refusal = HunterRefusal.read(self.failed_answer(answer))
-        if refusal.may_be_quota:
+        outcome, reset_date = refusal.outcome, None
+        if refusal.may_be_quota or outcome is HunterOutcome.QUOTA_USED_UP:
             account = await self._account()
+            reset_date = account.reset_date
             if account.is_used_up(allowance):
-                raise HunterCallError(HunterOutcome.QUOTA_USED_UP, refusal, reset_date=account.reset_date)
-        raise HunterCallError(refusal.outcome, refusal)
+                outcome = HunterOutcome.QUOTA_USED_UP
+        raise HunterCallError(outcome, refusal, reset_date=reset_date)
 
     async def _account(self) -> Account:
         """The account; one that can't be had tells nothing."""

@@ -6,10 +6,13 @@ Source: https://hunter.io/api-documentation/v2 and Hunter's own client. The two 
 of the error decides where there is one.
 """
 
+import re
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum, auto
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 
 from leadplan_web_apis.errors import ApiCallError
 from leadplan_web_apis.failed_answer import FailedAnswer
@@ -50,6 +53,11 @@ _WAIT_SECONDS: dict[HunterOutcome, float | None] = {
     HunterOutcome.UNAVAILABLE: None,
 }
 """The outcomes that pass, with the wait where Hunter names none. Repeating is pointless for all others."""
+# Of a Retry-After of 0, or a date that is over: the rate limit is one per second.
+_SHORTEST_PAUSE_SECONDS = 1.0
+
+_MAIL_ADDRESS = re.compile(r"[^\s@'\"<>(]+@[^\s@'\"<>)]+")
+_LONGEST_EXPLANATION = 500
 
 _REFUSED = ("invalid_request", "Hunter refuses the request (HTTP {status}): {explanation}")
 _CODE_AND_WORDS = {
@@ -77,11 +85,31 @@ class ErrorEntry(ApiAnswer):
     """One entry of ``errors``."""
 
     id: Tolerant[str] = None
-    details: Tolerant[str] = None
+    details: Annotated[Tolerant[str], Field(validation_alias=AliasChoices("details", "message"))] = None
+
+
+def _entry_of_text(error: Any) -> Any:
+    return {"details": error} if isinstance(error, str) else error
 
 
 class _ErrorBody(ApiAnswer):
     errors: TolerantList[ErrorEntry]
+
+
+class _OlderErrorBody(ApiAnswer):
+    error: Annotated[ErrorEntry, BeforeValidator(_entry_of_text)]
+
+
+def _entries(body: bytes) -> list[ErrorEntry] | None:
+    """The errors that a body names, None when it is no error of Hunter's API."""
+    try:
+        return _ErrorBody.model_validate_json(body).errors
+    except ValidationError:
+        pass
+    try:
+        return [_OlderErrorBody.model_validate_json(body).error]
+    except ValidationError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -103,16 +131,14 @@ class HunterRefusal:
     @classmethod
     def read(cls, answer: FailedAnswer) -> "HunterRefusal":
         """Read a failed answer, whatever its body is."""
-        try:
-            entries = _ErrorBody.model_validate_json(answer.body).errors
-        except ValidationError:
-            return cls(answer.status, answer.retry_after, False, ErrorEntry())
-        return cls(answer.status, answer.retry_after, True, entries[0] if entries else ErrorEntry())
+        entries = _entries(answer.body)
+        return cls(answer.status, answer.retry_after, entries is not None, entries[0] if entries else ErrorEntry())
 
     @property
     def explanation(self) -> str:
-        """Hunter's own words, as a sentence."""
-        text = self.entry.details or self.entry.id or "no explanation given"
+        """Hunter's own words, as a sentence without anybody's mail address."""
+        words = " ".join((self.entry.details or self.entry.id or "no explanation given").split())
+        text = _MAIL_ADDRESS.sub("[address]", words)[:_LONGEST_EXPLANATION]
         return text if text.endswith(".") else f"{text}."
 
     @property
@@ -147,14 +173,15 @@ class HunterCallError(ApiCallError):
         reset_date: for a used-up quota, when it is renewed, where that is known.
     """
 
-    def __init__(self, outcome: HunterOutcome, refusal: HunterRefusal, *, reset_date: str | None = None) -> None:
+    def __init__(self, outcome: HunterOutcome, refusal: HunterRefusal, *, reset_date: date | None = None) -> None:
         self.outcome = outcome
         self.refusal = refusal
         code, words = _CODE_AND_WORDS[outcome]
         message = words.format(status=refusal.status, explanation=refusal.explanation)
-        if reset_date:
-            message = f"{message} It is renewed on {reset_date}."
+        if reset_date and outcome is HunterOutcome.QUOTA_USED_UP:
+            message = f"{message} It is renewed on {reset_date:%Y-%m-%d}."
         passes = outcome in _WAIT_SECONDS
-        default_wait = _WAIT_SECONDS.get(outcome)
-        wait = default_wait if refusal.retry_after is None else refusal.retry_after
+        wait = _WAIT_SECONDS.get(outcome) if refusal.retry_after is None else refusal.retry_after
+        if outcome is HunterOutcome.TOO_FAST and wait is not None:
+            wait = max(wait, _SHORTEST_PAUSE_SECONDS)
         super().__init__(message, code=code, retryable=passes, retry_after=wait if passes else None)

@@ -4,11 +4,22 @@ A field of the wrong shape counts as missing, and an item of the wrong shape is 
 cost the whole answer.
 """
 
+import re
+from datetime import date
 from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 T = TypeVar("T")
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def _none_if_malformed(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
@@ -28,6 +39,13 @@ def _without_malformed_items(value: Any, parse: ValidatorFunctionWrapHandler) ->
     return kept
 
 
+def _day_of(value: Any) -> str | None:
+    found = _DAY.match(value) if isinstance(value, str) else None
+    return found[0] if found else None
+
+
+ApiDay: TypeAlias = Annotated[date, BeforeValidator(_day_of)]
+"""A day, of ``2026-11-23`` or of a time that begins with it, such as ``2026-11-23 12:00:00 UTC``."""
 Tolerant: TypeAlias = Annotated[T | None, WrapValidator(_none_if_malformed)]
 TolerantList: TypeAlias = Annotated[list[T], WrapValidator(_without_malformed_items)]
 

@@ -24,10 +24,15 @@ class HunterAccount:
         self._settings = settings
         self._key = settings.hunter_key.get_secret_value()
         self._limiters = {
-            group: RateLimiter(*limits) if settings.rate_limits else RateLimiter(None, None)
-            for group, limits in _LIMITS.items()
+            group: RateLimiter(*limits, holds=lambda: settings.rate_limits) for group, limits in _LIMITS.items()
         }
         self.credits_used = 0.0
+
+    def reset(self) -> None:
+        """Full credits, and no call counted."""
+        self.credits_used = 0.0
+        for limiter in self._limiters.values():
+            limiter.reset()
 
     def admit(self, request: Request, group: str | None = None) -> None:
         """Check key and rate limit (``group`` None: no limit is documented).
@@ -45,6 +50,11 @@ class HunterAccount:
     def tries_out(self, request: Request) -> bool:
         """Whether the call uses the public test key."""
         return _key_of(request) == TEST_KEY
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is on the free plan."""
+        return self._settings.hunter_plan == "free"
 
     def require_credits(self) -> None:
         """Refuse a call that costs when nothing is left.
@@ -67,8 +77,8 @@ class HunterAccount:
             "first_name": "Sandbox",
             "last_name": "Owner",
             "email": "owner@sandbox.example",
-            "plan_name": "Growth",
-            "plan_level": 2,
+            "plan_name": "Free" if self.is_free else "Growth",
+            "plan_level": 0 if self.is_free else 2,
             "reset_date": "2026-12-01",
             "team_id": 1,
             "requests": {"credits": bucket, "searches": bucket, "verifications": bucket},

@@ -7,18 +7,20 @@ from leadplan_sandbox.hunter.errors import HunterApiError
 from leadplan_sandbox.hunter.params import domain_or_none, email_param
 from leadplan_sandbox.world.chance import happens, token
 from leadplan_sandbox.world.companies import Company, company_with_domain
-from leadplan_sandbox.world.people import Mailbox, Person, person_with_email
+from leadplan_sandbox.world.people import Mailbox, Person, person_with_email, person_with_handle
+
+_ECHOED = ("email", "linkedin_handle", "domain", "clearbit_format")
 
 
 def find_person(query: Mapping[str, str]) -> dict[str, Any]:
-    """``GET /people/find?email=``.
+    """``GET /people/find?email=`` or ``linkedin_handle=``.
 
     Raises:
-        HunterApiError: 400 for no address, 404 for somebody unknown, 451 for somebody who is claimed.
+        HunterApiError: 400 for neither, 404 for somebody unknown, 451 for somebody who is claimed.
     """
-    person = _known_person(_email(query))
+    person = _Wanted(query).person
     if person is None:
-        raise HunterApiError(404, "not_found", "No person was found for this email address.")
+        raise HunterApiError(404, "not_found", "No person was found for this email address or LinkedIn handle.")
     return {"data": person_json(person), "meta": _meta(query)}
 
 
@@ -28,7 +30,7 @@ def find_company(query: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         HunterApiError: 400 for no domain, 404 for an unknown company.
     """
-    domain = domain_or_none(query.get("domain", ""))
+    domain = domain_or_none(query.get("domain", ""), "invalid_domain")
     if domain is None:
         raise HunterApiError(400, "wrong_params", "You are missing the domain parameter")
     company = _known_company(domain)
@@ -38,27 +40,38 @@ def find_company(query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def find_both(query: Mapping[str, str]) -> dict[str, Any]:
-    """``GET /combined/find?email=``: ``person`` or ``company`` is null where only the other one is known.
+    """``GET /combined/find``: ``person`` or ``company`` is null where only the other one is known.
 
     Raises:
-        HunterApiError: 400 for no address, 404 when neither is known, 451 for somebody who is claimed.
+        HunterApiError: 400 for neither address nor handle, 404 when nothing is known, 451 for somebody who is claimed.
     """
-    email = _email(query)
-    person, company = _known_person(email), _known_company(email.rpartition("@")[2])
+    wanted = _Wanted(query)
+    person, company = wanted.person, _known_company(wanted.domain)
     if person is None and company is None:
-        raise HunterApiError(404, "not_found", "Nothing was found for this email address.")
+        raise HunterApiError(404, "not_found", "Nothing was found for this email address or LinkedIn handle.")
     data = {"person": person_json(person) if person else None, "company": company_json(company) if company else None}
     return {"data": data, "meta": _meta(query)}
 
 
-def _email(query: Mapping[str, str]) -> str:
-    if query.get("linkedin_handle"):
-        # A handle wins over an address. The sandbox's people can't be looked up by handle, so nobody is known.
-        raise HunterApiError(404, "not_found", "No person was found for this LinkedIn handle.")
-    email = email_param(query)
-    if Mailbox(email).claimed:
-        raise HunterApiError(451)
-    return email
+class _Wanted:
+    """Whom a request asks for: a handle wins over an address. ``clearbit_format`` changes nothing here.
+
+    Attributes:
+        person: who it is, None when Hunter knows nothing of them.
+        domain: of the address, or of whoever has the handle; empty when that is nobody.
+
+    Raises:
+        HunterApiError: 400 for neither, 451 for somebody who is claimed.
+    """
+
+    def __init__(self, query: Mapping[str, str]) -> None:
+        handle = query.get("linkedin_handle", "").strip()
+        found = person_with_handle(handle) if handle else None
+        email = (found.email if found else "") if handle else email_param(query)
+        if email and Mailbox(email).profile_claimed:
+            raise HunterApiError(451)
+        self.person = _known_person(email)
+        self.domain = email.rpartition("@")[2]
 
 
 def _known_person(email: str) -> Person | None:
@@ -72,7 +85,7 @@ def _known_company(domain: str) -> Company | None:
 
 
 def _meta(query: Mapping[str, str]) -> dict[str, Any]:
-    return {"params": {name: query[name] for name in ("email", "domain") if name in query}}
+    return {"params": {name: query[name] for name in _ECHOED if name in query}}
 
 
 def _geo(company: Company) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from leadplan_sandbox.hunter.errors import HunterApiError
 
-_DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
+_DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+([a-z]{2,63}|xn--[a-z0-9-]{1,59})")
 _EMAIL = re.compile(r"[^@\s,;<>()]{1,64}@(?P<domain>[^@\s]+)")
 
 
@@ -28,17 +28,30 @@ def whole_number(query: Mapping[str, str], name: str, default: int, low: int, hi
     return int(text)
 
 
-def choices(query: Mapping[str, str], name: str, allowed: Collection[str], error_id: str) -> list[str]:
+def only_known(query: Mapping[str, str], names: Collection[str]) -> None:
+    """Check that there are no other parameters.
+
+    Raises:
+        HunterApiError: 400 ``wrong_params``.
+    """
+    unknown = [name for name in query if name not in names]
+    if unknown:
+        raise HunterApiError(400, "wrong_params", f"There is no parameter '{unknown[0]}'.")
+
+
+def choices(
+    query: Mapping[str, str], name: str, allowed: Collection[str], error_id: str, *, most: int | None = None
+) -> list[str]:
     """A comma list of known words, empty when the parameter is absent.
 
     Raises:
-        HunterApiError: 400 with ``error_id``.
+        HunterApiError: 400 with ``error_id`` for other words, or more of them than ``most``.
     """
     wanted = [word.strip() for word in query.get(name, "").split(",") if word.strip()]
     unknown = [word for word in wanted if word not in allowed]
-    if unknown:
+    if unknown or (most is not None and len(wanted) > most):
         known = ", ".join(sorted(allowed))
-        raise HunterApiError(400, error_id, f"'{unknown[0]}' is no valid {name}. Allowed: {known}.")
+        raise HunterApiError(400, error_id, f"'{query[name]}' is no valid {name}. Allowed: {known}.")
     return wanted
 
 

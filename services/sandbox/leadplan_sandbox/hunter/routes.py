@@ -9,7 +9,9 @@ from starlette.routing import Route
 
 from leadplan_sandbox.hunter.access import HunterAccount
 from leadplan_sandbox.hunter.enrichment import find_both, find_company, find_person
-from leadplan_sandbox.hunter.search import domain_search, email_finder
+from leadplan_sandbox.hunter.finder import email_finder
+from leadplan_sandbox.hunter.params import body_fields
+from leadplan_sandbox.hunter.search import domain_search, domain_search_by_body
 from leadplan_sandbox.hunter.sequence_routes import SequenceRoutes
 from leadplan_sandbox.hunter.verifier import Verifier
 from leadplan_sandbox.settings import SandboxSettings
@@ -28,7 +30,7 @@ class Hunter:
 
     def reset(self) -> None:
         """Go back to the state after a start: full credits, no verification under way, no recipients."""
-        self._account.credits_used = 0.0
+        self._account.reset()
         self._verifier.reset()
         self._sequences.reset()
 
@@ -36,6 +38,7 @@ class Hunter:
         """What the stand-in answers on."""
         return [
             Route("/v2/domain-search", self._searching(domain_search, "search"), methods=["GET"]),
+            Route("/v2/domain-search", self.search_by_body, methods=["POST"]),
             Route("/v2/email-finder", self._searching(email_finder, "finder"), methods=["GET"]),
             Route("/v2/email-verifier", self.verify, methods=["GET"]),
             Route("/v2/people/find", self._finding(find_person), methods=["GET"]),
@@ -44,6 +47,11 @@ class Hunter:
             Route("/v2/account", self.show_account, methods=["GET"]),
             *self._sequences.routes(),
         ]
+
+    async def search_by_body(self, request: Request) -> Response:
+        """``POST /domain-search``."""
+        payer = self._payer(request, "search")
+        return JSONResponse(domain_search_by_body(await body_fields(request), payer))
 
     async def verify(self, request: Request) -> Response:
         """``GET /email-verifier``."""

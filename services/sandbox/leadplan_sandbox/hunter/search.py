@@ -1,4 +1,4 @@
-"""``/domain-search`` and ``/email-finder``: the addresses of a company."""
+"""``/domain-search``: the addresses of a company."""
 
 import math
 from collections.abc import Mapping
@@ -6,11 +6,11 @@ from typing import Any
 
 from leadplan_sandbox.hunter.access import HunterAccount
 from leadplan_sandbox.hunter.errors import HunterApiError
-from leadplan_sandbox.hunter.params import choices, domain_or_none, whole_number
+from leadplan_sandbox.hunter.params import choices, domain_or_none, only_known, whole_number
 from leadplan_sandbox.world.chance import number
 from leadplan_sandbox.world.companies import Company, company_with_domain, company_with_name
 from leadplan_sandbox.world.names import DISPOSABLE_HOSTS, WEBMAIL_HOSTS
-from leadplan_sandbox.world.people import Person, people_of, person_named
+from leadplan_sandbox.world.people import Person, people_of
 
 SENIORITIES = ("junior", "senior", "executive")
 DEPARTMENTS = (
@@ -44,14 +44,38 @@ _ECHOED = (
 )
 TRY_OUT_DOMAIN = "harbour-dental-leeds.co.uk"
 """What the public test key gets, whatever it asks for."""
+_FREE_PLAN_ADDRESSES = 10
+_PLACE_MEMBERS = ("continent", "business_region", "country", "state", "city")
 
 
 def domain_search(query: Mapping[str, str], account: HunterAccount | None) -> dict[str, Any]:
     """``GET /domain-search``; without an account (the test key) a fixed answer that costs nothing.
 
     Raises:
+        HunterApiError: 400 for wrong parameters, among them ``location``, which wants a POST; 402 without credits.
+    """
+    if "location" in query:
+        raise HunterApiError(400, "wrong_params", "The location filter requires a POST request.")
+    return _search(query, _Location(None), account)
+
+
+def domain_search_by_body(fields: Mapping[str, Any], account: HunterAccount | None) -> dict[str, Any]:
+    """``POST /domain-search``: the same parameters in a JSON object, and ``location``.
+
+    Raises:
         HunterApiError: 400 for wrong parameters, 402 without credits.
     """
+    query = {name: _as_in_a_query(value) for name, value in fields.items() if name != "location" and value is not None}
+    return _search(query, _Location(fields.get("location")), account)
+
+
+def _as_in_a_query(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _search(query: Mapping[str, str], location: "_Location", account: HunterAccount | None) -> dict[str, Any]:
+    # Whatever Hunter does with a parameter that it doesn't have, a client that sends one has a fault.
+    only_known(query, (*_ECHOED, "limit", "offset", "api_key"))
     domain = domain_or_none(query.get("domain", ""))
     if domain is None and not query.get("company", "").strip():
         raise HunterApiError(400, "wrong_params", "You are missing the domain or company parameter")
@@ -60,9 +84,11 @@ def domain_search(query: Mapping[str, str], account: HunterAccount | None) -> di
     if account is None:
         domain = TRY_OUT_DOMAIN
     else:
+        _require_plan_for(limit + offset, account)
         account.require_credits()
     company = company_with_domain(domain) if domain else company_with_name(query["company"])
-    matching = [person for person in people_of(company) if filters.fit(person)] if company else []
+    everybody = people_of(company) if company and location.fits(company) else []
+    matching = [person for person in everybody if filters.fit(person)]
     page = matching[offset : offset + limit]
     if account is not None:
         account.charge(math.ceil(len(page) / _ADDRESSES_PER_CREDIT))
@@ -73,11 +99,56 @@ def domain_search(query: Mapping[str, str], account: HunterAccount | None) -> di
     }
 
 
+def _require_plan_for(addresses: int, account: HunterAccount) -> None:
+    if account.is_free and addresses > _FREE_PLAN_ADDRESSES:
+        text = f"Your plan is limited to {_FREE_PLAN_ADDRESSES} addresses: limit and offset can't go beyond that."
+        raise HunterApiError(400, "pagination_error", text)
+
+
+class _Location:
+    """The filter ``{"include": [{"country": "GB"}], "exclude": [{"city": "Leeds"}]}``, checked.
+
+    The sandbox's world has countries (by code) and cities; nobody is at a place that names anything else.
+    """
+
+    def __init__(self, given: Any) -> None:
+        wanted = {} if given is None else given
+        if not isinstance(wanted, dict) or not wanted.keys() <= {"include", "exclude"}:
+            raise _wrong_location()
+        self._include, self._exclude = (_places(wanted.get(name, [])) for name in ("include", "exclude"))
+
+    def fits(self, company: Company) -> bool:
+        """Whether a company is where it may be."""
+        included = not self._include or any(_is_at(place, company) for place in self._include)
+        return included and not any(_is_at(place, company) for place in self._exclude)
+
+
+def _places(given: Any) -> list[dict[str, str]]:
+    if not isinstance(given, list):
+        raise _wrong_location()
+    for place in given:
+        if not isinstance(place, dict) or not place or not place.keys() <= set(_PLACE_MEMBERS):
+            raise _wrong_location()
+        if not all(isinstance(value, str) for value in place.values()):
+            raise _wrong_location()
+    return given
+
+
+def _wrong_location() -> HunterApiError:
+    members = ", ".join(_PLACE_MEMBERS)
+    return HunterApiError(400, "wrong_params", f"'location' takes include and exclude, lists of objects of {members}.")
+
+
+def _is_at(place: Mapping[str, str], company: Company) -> bool:
+    known = {"country": company.city.country.code, "city": company.city.name}
+    return all(known.get(name, "").lower() == value.lower() for name, value in place.items())
+
+
 class _Filters:
     """The filters of a domain search, checked."""
 
     def __init__(self, query: Mapping[str, str]) -> None:
-        self._kinds = choices(query, "type", ("personal", "generic"), "invalid_type")
+        self._kinds = choices(query, "type", ("personal", "generic"), "invalid_type", most=1)
         self._seniorities = choices(query, "seniority", SENIORITIES, "invalid_seniority")
         self._departments = choices(query, "department", DEPARTMENTS, "invalid_department")
         self._statuses = choices(query, "verification_status", _STATUSES, "wrong_params")
@@ -149,77 +220,3 @@ def sources(person: Person) -> list[dict[str, Any]]:
         }
         for page in pages
     ]
-
-
-def email_finder(query: Mapping[str, str], account: HunterAccount | None) -> dict[str, Any]:
-    """``GET /email-finder``: the address of a named person, ``email: null`` when there is none.
-
-    Raises:
-        HunterApiError: 400 for wrong parameters, 402 without credits, 451 for somebody who is claimed.
-    """
-    domain = domain_or_none(query.get("domain", ""), "invalid_domain")
-    if domain is None and not query.get("company", "").strip():
-        raise HunterApiError(400, "wrong_params", "You are missing the domain or company parameter")
-    whole_number(query, "max_duration", 10, 3, 20)
-    first, last = _name(query)
-    if account is None:
-        person = people_of(company_with_domain(TRY_OUT_DOMAIN) or _no_company())[0]
-    else:
-        account.require_credits()
-        company = company_with_domain(domain) if domain else company_with_name(query["company"])
-        found = person_named(company, first, last) if company else None
-        if found is None:
-            return _nobody(first, last, domain, query)
-        if found.mailbox.claimed:
-            raise HunterApiError(451)
-        account.charge(1)
-        person = found
-    return {"data": _found(person), "meta": {"params": _finder_params(query)}}
-
-
-def _no_company() -> Company:
-    message = f"the try-out domain {TRY_OUT_DOMAIN} is no company of the sandbox"
-    raise LookupError(message)
-
-
-def _name(query: Mapping[str, str]) -> tuple[str, str]:
-    full = query.get("full_name", "").split()
-    first, last = query.get("first_name", "").strip(), query.get("last_name", "").strip()
-    if full and not (first and last):
-        if len(full) == 1:
-            raise HunterApiError(400, "invalid_full_name", "The full name needs a first and a last name.")
-        return full[0], " ".join(full[1:])
-    if not first:
-        raise HunterApiError(400, "invalid_first_name" if last else "wrong_params", "You are missing the first name.")
-    if not last:
-        raise HunterApiError(400, "invalid_last_name", "You are missing the last name.")
-    return first, last
-
-
-def _finder_params(query: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        name: query.get(name) for name in ("first_name", "last_name", "full_name", "domain", "company", "max_duration")
-    }
-
-
-def _nobody(first: str, last: str, domain: str | None, query: Mapping[str, str]) -> dict[str, Any]:
-    nothing = ("email", "score", "accept_all", "position", "twitter", "linkedin_url", "phone_number", "company")
-    data: dict[str, Any] = dict.fromkeys(nothing)
-    data |= {"first_name": first, "last_name": last, "domain": domain, "sources": []}
-    return {
-        "data": data | {"verification": {"date": None, "status": None}},
-        "meta": {"params": _finder_params(query)},
-    }
-
-
-def _found(person: Person) -> dict[str, Any]:
-    email = _email(person)
-    copied = ("first_name", "last_name", "position", "twitter", "phone_number", "sources", "verification")
-    return {name: email[name] for name in copied} | {
-        "email": person.email,
-        "score": person.confidence,
-        "domain": person.company.domain,
-        "accept_all": person.company.accepts_all_mail,
-        "linkedin_url": email["linkedin"],
-        "company": person.company.name,
-    }

@@ -9,8 +9,9 @@ from starlette.responses import JSONResponse, Response
 from leadplan_sandbox.hunter.access import VERIFICATION_COST, HunterAccount
 from leadplan_sandbox.hunter.errors import HunterApiError, hunter_error
 from leadplan_sandbox.hunter.params import email_param
+from leadplan_sandbox.hunter.search import sources
 from leadplan_sandbox.world.chance import number
-from leadplan_sandbox.world.people import Mailbox
+from leadplan_sandbox.world.people import Mailbox, person_with_email
 
 _CHARGED = ("valid", "invalid", "accept_all")
 _RESULTS = {"valid": "deliverable", "invalid": "undeliverable"}
@@ -51,7 +52,7 @@ class Verifier:
 
 
 def _answer(mailbox: Mailbox, query: Mapping[str, str]) -> dict[str, Any]:
-    status = mailbox.status
+    status, person = mailbox.status, person_with_email(mailbox.email)
     known_host = status not in ("invalid", "unknown")
     data = {
         "status": status,
@@ -68,7 +69,7 @@ def _answer(mailbox: Mailbox, query: Mapping[str, str]) -> dict[str, Any]:
         "smtp_check": status in ("valid", "accept_all"),
         "accept_all": status == "accept_all",
         "block": False,
-        "sources": [],
+        "sources": sources(person) if person else [],
     }
     return {"data": data, "meta": _meta(query)}
 

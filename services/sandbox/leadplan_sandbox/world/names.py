@@ -25,7 +25,7 @@ David Diana Edward Elena Ella Emma Erik Ethan Eva Farah Felix Fiona Freya George
 Henry Hugo Ian Imogen Isaac Isabel Jack James Jasmine Joanna Joel Jonas Julia Karen Katie Laura Leo Liam Lily
 Lucas Lucy Marcus Maria Martin Maya Megan Mina Mohammed Nadia Nathan Nina Noah Olivia Omar Oscar Patrick Paula
 Peter Priya Rachel Rafael Rebecca Robert Rosa Ryan Sadia Samuel Sara Sean Simon Sofia Stella Tariq Theo Thomas
-Tom Victor Vera Wendy William Yusuf Zara Zoe
+Tom Victor Vera Wendy William Yusuf Zara Zoe Björn Chloé Jürgen Łukasz Renée Søren
 """)
 
 LAST_NAMES = _words("""
@@ -36,7 +36,7 @@ Hunt Hussain Jackson Jensen Johnson Jones Kaur Keller Kelly Khan Kim King Knight
 Lewis Lopez Marsh Martin Mason Meyer Mitchell Moore Moreno Morgan Morris Murphy Nguyen Novak Owen Palmer Parker
 Patel Pearson Perry Phillips Pope Price Quinn Reed Reid Rhodes Richards Rossi Russell Saunders Schmidt Scott
 Shah Sharma Silva Simpson Singh Stone Taylor Thompson Tucker Turner Walker Walsh Ward Watson Weber West White
-Wilson Wood Wright Young
+Wilson Wood Wright Young Lefèvre Müller Núñez O'Brien O'Neill Sørensen
 """)
 
 STREETS = (

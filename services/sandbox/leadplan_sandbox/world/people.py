@@ -1,9 +1,11 @@
 """The people of a company and their addresses: all follows from the company's domain."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from leadplan_sandbox.world.chance import happens, number, pick, shuffled, token
+from leadplan_sandbox.world.chance import happens, number, pick, pick_weighted, shuffled
+from leadplan_sandbox.world.cities import TOP_LEVEL_DOMAINS
 from leadplan_sandbox.world.companies import RESERVED_DOMAIN, Company, company_with_domain
 from leadplan_sandbox.world.names import (
     DISPOSABLE_HOSTS,
@@ -25,6 +27,14 @@ _RESERVED_STATUS: dict[str, VerifierStatus] = {
     "disposable": "disposable",
     "webmail": "webmail",
 }
+RESERVED_NAMES = (
+    *_RESERVED_STATUS,
+    *("bounced", "claimed", "claimed-profile", "pending", "smtp-failure", "stuck", "unsubscribed", "valid"),
+)
+"""What the addresses at the reserved domain that do something special are called."""
+
+_RESERVED_SLOW_CHECKS = {"pending": 2, "stuck": 1_000_000}
+_SLOW_CHECKS = ((0, 94.0), (1, 5.0), (2, 1.0))
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,11 @@ class Mailbox:
         return self.local_part == "claimed" if self.reserved else happens(0.02, "claimed", self.email)
 
     @property
+    def profile_claimed(self) -> bool:
+        """Whether Hunter refuses (451) to say who its owner is; for one reserved address that alone is refused."""
+        return self.claimed or (self.reserved and self.local_part == "claimed-profile")
+
+    @property
     def status(self) -> VerifierStatus:
         """What the verifier finds."""
         if self.reserved:
@@ -73,8 +88,8 @@ class Mailbox:
     def slow_checks(self) -> int:
         """How many calls of the verifier answer 202 before there is a result."""
         if self.reserved:
-            return 2 if self.local_part == "pending" else 0
-        return 1 if happens(0.06, "slow", self.email) else 0
+            return _RESERVED_SLOW_CHECKS.get(self.local_part, 0)
+        return pick_weighted(_SLOW_CHECKS, "slow", self.email)
 
     @property
     def server_answers_wrongly(self) -> bool:
@@ -129,10 +144,11 @@ class Person:
 
     @property
     def linkedin_handle(self) -> str | None:
-        """Their handle, None for mailboxes and for those who aren't there."""
-        if self.kind == "generic" or not happens(0.6, "linkedin", self.email):
+        """Their handle, None for mailboxes and for those who aren't there. It leads back to them."""
+        if self.kind == "generic" or not (self.mailbox.reserved or happens(0.6, "linkedin", self.email)):
             return None
-        return f"{self.first_name}-{self.last_name}-{token(6, self.email)}".lower()
+        words = [_one_word(self.first_name), _one_word(self.last_name), self.company.domain.replace(".", "-")]
+        return "-".join(words)
 
     @property
     def phone(self) -> str | None:
@@ -144,11 +160,15 @@ class Person:
 
     @property
     def verification(self) -> tuple[str, str] | None:
-        """Date and status of the last verification, None when there is none younger than a month."""
+        """Date and status of the last verification, None when there is none younger than a month.
+
+        How many days ago it was is what follows from the address, so that no day comes on which all are too old.
+        """
         status = self.mailbox.status
         if status not in ("valid", "accept_all", "unknown") or happens(0.3, "unverified", self.email):
             return None
-        return f"2026-11-{number(1, 20, 'verified', self.email):02}", status
+        verified_on = datetime.now(UTC).date() - timedelta(days=number(1, 27, "verified", self.email))
+        return verified_on.isoformat(), status
 
 
 def people_of(company: Company) -> list[Person]:
@@ -181,9 +201,13 @@ def _person_of(company: Company, index: int) -> Person:
 
 def address_for(company: Company, first: str, last: str) -> str:
     """The address that a name gets by the company's pattern."""
-    first, last = "".join(words_of(first)), "".join(words_of(last))
+    first, last = _one_word(first), _one_word(last)
     local_part = company.pattern.format(first=first, last=last, f=first[:1])
     return f"{local_part}@{company.domain}"
+
+
+def _one_word(name: str | None) -> str:
+    return "".join(words_of(name or ""))
 
 
 def person_with_email(email: str) -> Person | None:
@@ -197,14 +221,36 @@ def person_with_email(email: str) -> Person | None:
     return next((person for person in people_of(company) if person.email == mailbox.email), None)
 
 
+def person_with_handle(handle: str) -> Person | None:
+    """Who has a LinkedIn handle, None when nobody of the sandbox's world has it."""
+    wanted = handle.strip().lower()
+    reserved = f"-example-{RESERVED_DOMAIN.replace('.', '-')}"
+    if wanted.endswith(reserved):
+        # In the handle a reserved name stands without its dashes.
+        local_parts = {name.replace("-", ""): name for name in RESERVED_NAMES}
+        name = wanted.removesuffix(reserved)
+        return person_with_email(f"{local_parts.get(name, name)}@{RESERVED_DOMAIN}")
+    domain_words = wanted.split("-", maxsplit=2)[-1]
+    for top_level in TOP_LEVEL_DOMAINS:
+        ending = f"-{top_level.replace('.', '-')}"
+        if domain_words.endswith(ending):
+            company = company_with_domain(f"{domain_words.removesuffix(ending)}.{top_level}")
+            people = people_of(company) if company else []
+            return next((person for person in people if person.linkedin_handle == wanted), None)
+    return None
+
+
 def person_named(company: Company, first: str, last: str) -> Person | None:
-    """The person of this name at a company, None when Hunter knows none."""
-    wanted = (first.lower(), last.lower())
+    """The person of this name at a company, None when Hunter knows none. Accents and case make no difference."""
+    if company.domain == RESERVED_DOMAIN:
+        name = first.strip().lower()
+        return person_with_email(f"{name}@{RESERVED_DOMAIN}") if last.strip().lower() == "example" else None
+    wanted = (_one_word(first), _one_word(last))
     return next(
         (
             person
             for person in people_of(company)
-            if ((person.first_name or "").lower(), (person.last_name or "").lower()) == wanted
+            if (_one_word(person.first_name), _one_word(person.last_name)) == wanted
         ),
         None,
     )

@@ -12,6 +12,8 @@ from leadplan_contracts.times import parse_time
 from leadplan_contracts.validation import read_plan_submission
 from leadplan_contracts.wire import encode
 
+CITY_CENTRE = {"center": {"latitude": 53.8, "longitude": -1.55}, "radius": 2000}
+CITY = {"low": {"latitude": 53.7, "longitude": -1.7}, "high": {"latitude": 53.9, "longitude": -1.4}}
 GOAL = LeadGenGoal(description="Find dentists in Leeds and start outreach", target_count=40)
 
 
@@ -103,7 +105,13 @@ def test_a_monitor_is_left_out_only_on_request():
         ("country", "DE", "search", "regionCode"),
         ("language", "de", "search", "languageCode"),
         ("includedType", "dentist", "search", "includedType"),
+        ("strictTypeFiltering", True, "search", "strictTypeFiltering"),
         ("minRating", 4.5, "search", "minRating"),
+        ("priceLevels", ["PRICE_LEVEL_MODERATE"], "search", "priceLevels"),
+        ("locationBias", {"circle": CITY_CENTRE}, "search", "locationBias"),
+        ("locationRestriction", {"rectangle": CITY}, "search", "locationRestriction"),
+        ("includeServiceAreaBusinesses", True, "search", "includePureServiceAreaBusinesses"),
+        ("placeDetails", [], "search", "details"),
         ("contactsPerDomain", 3, "domains", "contactsPerDomain"),
         ("departments", ["sales"], "domains", "departments"),
         ("seniorities", ["senior"], "domains", "seniorities"),
@@ -127,6 +135,7 @@ def test_a_context_key_becomes_a_param(key: str, value: Any, step: str, param: s
     ("context", "named"),
     [
         ({"country": "Germany"}, ["country"]),
+        ({"locationBias": "Leeds", "placeDetails": "website"}, ["locationBias", "placeDetails"]),
         ({"sequenceId": "42"}, ["sequenceId"]),
         ({"contactsPerDomain": 0, "schedule": True, "listName": " "}, ["contactsPerDomain", "schedule", "listName"]),
     ],

@@ -1,9 +1,11 @@
+"""What GOOGLE_PLACES_SEARCH returns, over the sandbox."""
+
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from leadplan_google_places.responder import responder
-from leadplan_google_places.search_params import Rectangle
 from leadplan_responder import Responder
 from leadplan_responder.testing import ToolCall, call_tool
 
@@ -20,7 +22,7 @@ async def places(sandbox_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         await stop()
 
 
-async def search(places: Responder, **params: object) -> ToolCall:
+async def search(places: Responder, **params: Any) -> ToolCall:
     return await call_tool(places, "GOOGLE_PLACES_SEARCH", {"query": "dentists in Leeds", **params})
 
 
@@ -28,36 +30,38 @@ async def test_search_finds_places_in_the_shape_that_later_steps_read(places):
     call = await search(places)
 
     assert call.result.success, call.result.error_message
-    assert call.data["query"] == "dentists in Leeds"
+    assert call.data.keys() == {"query", "places", "pagesFetched", "closedLeftOut", "billingTier"}
+    assert (call.data["query"], call.data["billingTier"]) == ("dentists in Leeds", "Enterprise")
     assert len(call.data["places"]) == 20
     whole = next(place for place in call.data["places"] if {"website", "phone", "rating", "location"} <= place.keys())
-    assert whole.keys() == {
+    assert whole.keys() - {"attributions"} == {
         "placeId", "name", "address", "website", "phone", "rating", "userRatingCount", "types", "location",
         "businessStatus", "googleMapsUri",
     }  # fmt: skip
     assert whole["name"] != whole["placeId"]
     assert whole["phone"].startswith("+44 ")
     assert whole["location"].keys() == {"latitude", "longitude"}
-    assert "dentist" in whole["types"]
+    assert {"dentist", "dental_clinic"} & set(whole["types"])
 
 
 async def test_what_google_does_not_know_is_left_out(places):
     call = await search(places, maxResults=60)
 
-    without_website = [place for place in call.data["places"] if "website" not in place]
-    assert without_website
+    assert [place for place in call.data["places"] if "website" not in place]
     assert all(place[name] is not None for place in call.data["places"] for name in place)
 
 
 async def test_results_beyond_a_page_come_from_further_pages_and_stand_once(places, requests_to):
-    call = await search(places, maxResults=45, includeClosed=True)
+    call = await search(places, maxResults=60, includeClosed=True)
 
     ids = [place["placeId"] for place in call.data["places"]]
-    assert len(ids) == len(set(ids)) == 45
+    assert len(ids) == len(set(ids)) == 60
     assert call.data["pagesFetched"] == 3
-    bodies = [request["body"] for request in await requests_to(SEARCH)]
+    requests = await requests_to(SEARCH)
+    bodies = [request["body"] for request in requests]
     assert ["pageToken" in body for body in bodies] == [False, True, True]
     assert [{**body, "pageToken": None} for body in bodies[1:]] == [{**bodies[0], "pageToken": None}] * 2
+    assert len({request["headers"]["x-goog-fieldmask"] for request in requests}) == 1
 
 
 async def test_progress_is_reported_after_each_page(places):
@@ -73,13 +77,12 @@ async def test_closed_businesses_are_left_out_and_counted_unless_wanted(places):
     without = await search(places, maxResults=60)
     with_them = await search(places, maxResults=60, includeClosed=True)
 
-    open_ones = {place["businessStatus"] for place in without.data["places"]}
-    all_of_them = [place["businessStatus"] for place in with_them.data["places"]]
-    closed = sum(status.startswith("CLOSED_") for status in all_of_them)
-    assert open_ones == {"OPERATIONAL"}
-    assert closed > 0
-    assert without.data["closedLeftOut"] == closed
+    statuses = [place["businessStatus"] for place in with_them.data["places"]]
+    assert {place["businessStatus"] for place in without.data["places"]} == {"OPERATIONAL"}
+    assert {"CLOSED_TEMPORARILY", "CLOSED_PERMANENTLY"} <= set(statuses)
+    assert without.data["closedLeftOut"] == sum(status.startswith("CLOSED_") for status in statuses)
     assert with_them.data["closedLeftOut"] == 0
+    assert len(without.data["places"]) + without.data["closedLeftOut"] == 60
 
 
 async def test_places_left_out_are_made_up_for_by_the_next_page(places):
@@ -90,45 +93,63 @@ async def test_places_left_out_are_made_up_for_by_the_next_page(places):
     assert call.data["pagesFetched"] == 2
 
 
+async def test_a_business_about_to_open_and_one_of_a_new_status_stay(places, add_fault):
+    page = {"places": [
+        {"id": "soon", "businessStatus": "FUTURE_OPENING"},
+        {"id": "new", "businessStatus": "ON_A_BREAK"},
+        {"id": "unsaid"},
+        {"id": "gone", "businessStatus": "CLOSED_PERMANENTLY"},
+    ]}  # fmt: skip
+    await add_fault(SEARCH, 200, body=page)
+
+    call = await search(places)
+
+    statuses = {place["placeId"]: place.get("businessStatus") for place in call.data["places"]}
+    assert statuses == {"soon": "FUTURE_OPENING", "new": "ON_A_BREAK", "unsaid": None}
+    assert call.data["closedLeftOut"] == 1
+
+
+async def test_a_moved_business_is_found_where_it_is_now(places):
+    with_closed = (await search(places, maxResults=60, includeClosed=True)).data["places"]
+    moved = next(place for place in with_closed if "movedPlaceId" in place)
+    assert moved["businessStatus"] == "CLOSED_PERMANENTLY"
+
+    ids = {place["placeId"] for place in (await search(places, maxResults=60)).data["places"]}
+    assert moved["placeId"] not in ids
+    assert moved["movedPlaceId"] in ids
+
+
+async def test_businesses_without_an_address_come_when_asked_for(places):
+    query = "plumbers in Harrogate, UK"
+    assert all("location" in place for place in (await search(places, query=query, maxResults=60)).data["places"])
+
+    call = await search(places, query=query, maxResults=60, includePureServiceAreaBusinesses=True)
+
+    without_address = [place for place in call.data["places"] if place["pureServiceAreaBusiness"]]
+    assert without_address
+    assert not any({"location", "address"} & place.keys() for place in without_address)
+    assert any("phone" in place for place in without_address)
+
+
+async def test_attributions_are_passed_on_for_whoever_shows_the_place(places):
+    call = await search(places, query="cafes in Leeds", maxResults=60)
+
+    attributions = [place["attributions"] for place in call.data["places"] if "attributions" in place]
+    assert attributions
+    assert all(one["provider"] and one["providerUri"] for of_a_place in attributions for one in of_a_place)
+
+
 async def test_a_search_without_hits_succeeds_with_no_places(places):
     call = await search(places, query="dentists in Nowhere")
 
-    assert call.data == {"query": "dentists in Nowhere", "places": [], "pagesFetched": 1, "closedLeftOut": 0}
-    assert call.progress == [(1.0, "page 1: 0 of up to 20 places")]
-
-
-async def test_the_request_carries_all_that_was_asked_for_and_nothing_else(places, requests_to):
-    area = {"circle": {"center": {"latitude": 53.8, "longitude": -1.55}, "radius": 5000.0}}
-    call = await search(
-        places,
-        maxResults=5,
-        regionCode="GB",
-        languageCode="en",
-        includedType="dentist",
-        strictTypeFiltering=True,
-        minRating=3.5,
-        openNow=True,
-        locationBias=area,
-    )
-
-    assert call.result.success, call.result.error_message
-    assert len(call.data["places"]) == 5
-    assert all(place["rating"] >= 3.5 for place in call.data["places"])
-    (request,) = await requests_to(SEARCH)
-    assert request["method"] == "POST"
-    assert request["query"] == {}
-    assert request["body"] == {
-        "textQuery": "dentists in Leeds",
-        "pageSize": 20,
-        "regionCode": "GB",
-        "languageCode": "en",
-        "includedType": "dentist",
-        "strictTypeFiltering": True,
-        "minRating": 3.5,
-        "openNow": True,
-        "locationBias": area,
+    assert call.data == {
+        "query": "dentists in Nowhere",
+        "places": [],
+        "pagesFetched": 1,
+        "closedLeftOut": 0,
+        "billingTier": "Enterprise",
     }
-    assert "nextPageToken" in request["headers"]["x-goog-fieldmask"].split(",")
+    assert call.progress == [(1.0, "page 1: 0 of up to 20 places")]
 
 
 async def test_a_location_restriction_keeps_only_what_lies_inside(places):
@@ -148,6 +169,8 @@ async def test_odd_entries_cost_themselves_and_not_the_page(places, add_fault):
         {"id": "p1", "displayName": "a text", "rating": "very good", "location": {"latitude": 1.0}, "types": ["a", 2]},
         {"id": "p2", "displayName": {"text": "Fine"}, "rating": 4, "news": {"from": "tomorrow"}},
         {"id": "p2", "displayName": {"text": "Twice"}},
+        {"id": "p3", "formattedAddress": "1 Park Row", "attributions": "none", "websiteUri": None, "types": None},
+        {"id": "p4", "displayName": {}, "nationalPhoneNumber": "0113 496 0000", "priceLevel": "PRICE_LEVEL_ABSURD"},
     ]}  # fmt: skip
     await add_fault(SEARCH, 200, body=odd)
 
@@ -156,6 +179,8 @@ async def test_odd_entries_cost_themselves_and_not_the_page(places, add_fault):
     assert call.data["places"] == [
         {"placeId": "p1", "name": "p1", "types": ["a"]},
         {"placeId": "p2", "name": "Fine", "rating": 4.0, "types": []},
+        {"placeId": "p3", "name": "1 Park Row", "address": "1 Park Row", "types": []},
+        {"placeId": "p4", "name": "p4", "phone": "0113 496 0000", "priceLevel": "PRICE_LEVEL_ABSURD", "types": []},
     ]
 
 
@@ -166,42 +191,3 @@ async def test_page_tokens_that_never_end_are_not_followed_for_ever(places, add_
 
     assert [place["placeId"] for place in call.data["places"]] == ["same"]
     assert len(await requests_to(SEARCH)) == call.data["pagesFetched"] == 6
-
-
-@pytest.mark.parametrize(
-    ("params", "named"),
-    [
-        ({"query": "  "}, "query"),
-        ({"maxResults": 61}, "maxResults"),
-        ({"regionCode": "GBR"}, "regionCode"),
-        ({"minRating": 5.5}, "minRating"),
-        ({"maxresults": 5}, "maxresults"),
-        ({"strictTypeFiltering": True}, "strictTypeFiltering needs includedType"),
-        ({"locationBias": {}}, "give either circle or rectangle"),
-        (
-            {"locationRestriction": {"circle": {"center": {"latitude": 0, "longitude": 0}, "radius": 1}}},
-            "locationRestriction.circle",
-        ),
-    ],
-)
-async def test_params_that_google_would_refuse_are_refused_before_they_cost_anything(
-    places, requests_to, params, named
-):
-    call = await search(places, **params)
-
-    assert call.result.error_code == "invalid_params"
-    assert call.result.retryable is False
-    assert named in (call.result.error_message or "")
-    assert await requests_to(SEARCH) == []
-
-
-async def test_bias_and_restriction_exclude_each_other(places):
-    box = {"rectangle": {"low": {"latitude": 1, "longitude": 1}, "high": {"latitude": 2, "longitude": 2}}}
-    call = await search(places, locationBias=box, locationRestriction=box)
-
-    assert "not both" in (call.result.error_message or "")
-
-
-def test_a_box_upside_down_is_refused():
-    with pytest.raises(ValueError, match=r"low\.latitude"):
-        Rectangle.model_validate({"low": {"latitude": 2, "longitude": 1}, "high": {"latitude": 1, "longitude": 2}})

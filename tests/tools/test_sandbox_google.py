@@ -2,8 +2,11 @@
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from leadplan_sandbox import SandboxSettings, build_app
+from leadplan_sandbox.google.page_tokens import TOKEN_SECONDS
+from leadplan_sandbox.google.routes import GooglePlaces
 
 KEY = {"X-Goog-Api-Key": "sandbox-google-key"}
 MASK = {"X-Goog-FieldMask": "places.id,places.displayName,places.location,nextPageToken"}
@@ -20,6 +23,10 @@ async def search(google, body, headers=None, **params):
     return await google.post("/v1/places:searchText", json=body, headers=headers or (KEY | MASK), params=params)
 
 
+def around(center, **more):
+    return {"circle": {"center": center, **more}}
+
+
 def error_of(answer):
     assert set(answer.json()) == {"error"}
     error = answer.json()["error"]
@@ -29,6 +36,12 @@ def error_of(answer):
 
 def reason_of(answer):
     return error_of(answer)["details"][0]["reason"]
+
+
+def violated_by(answer):
+    assert (answer.status_code, error_of(answer)["status"]) == (400, "INVALID_ARGUMENT")
+    (violation,) = error_of(answer)["details"][0]["fieldViolations"]
+    return violation["field"]
 
 
 async def test_a_wrong_key_is_400_and_not_401(google):
@@ -67,8 +80,10 @@ async def test_a_mask_is_required(google):
 
 
 @pytest.mark.parametrize(
-    "mask", ["places.phone", "id", "places.id, places.types", "places.location.lat", "places.id.x"]
-)
+    "mask",
+    ["places.phone", "id", "places.id, places.types", "places.location.lat", "places.id.x", "places.id,", "nextPage",
+     "nextPageToken.x", "places.regularOpeningHours.today", "places.postalAddress.zip", "places..id", "**"],
+)  # fmt: skip
 async def test_an_unknown_path_in_the_mask_is_refused(google, mask):
     answer = await search(google, {"textQuery": "dentists in Leeds"}, KEY | {"X-Goog-FieldMask": mask})
     assert answer.status_code == 400
@@ -82,6 +97,7 @@ async def test_an_unknown_path_in_the_mask_is_refused(google, mask):
         ("places.id,places.displayName.text,nextPageToken", {"places", "nextPageToken"}, {"id", "displayName"}),
         ("nextPageToken", {"nextPageToken"}, None),
         ("searchUri", {"searchUri"}, None),
+        ("places.id,places.reviews", {"places"}, {"id"}),
     ],
 )
 async def test_only_masked_fields_come_back(google, mask, top, place):
@@ -129,36 +145,87 @@ async def test_page_sizes_are_brought_into_bounds(google, size, expected):
 
 async def test_a_page_token_needs_the_identical_body(google):
     token = (await search(google, {"textQuery": "dentists in Leeds"})).json()["nextPageToken"]
-    for body in ({"textQuery": "dentists in York"}, {"textQuery": "dentists in Leeds", "openNow": True}):
-        answer = await search(google, body | {"pageToken": token})
-        assert answer.status_code == 400
-        assert error_of(answer)["status"] == "INVALID_ARGUMENT"
+    for change in ({"textQuery": "dentists in York"}, {"openNow": True}, {"languageCode": "de"}, {"priceLevels": []}):
+        answer = await search(google, {"textQuery": "dentists in Leeds", "pageToken": token} | change)
+        if change == {"priceLevels": []}:  # an empty list is what an absent one is
+            assert answer.status_code == 200
+        else:
+            assert violated_by(answer) == "page_token"
 
 
-@pytest.mark.parametrize("token", ["rubbish", "!!", "ü"])
+@pytest.mark.parametrize("token", ["rubbish", "!!", "ü", "MTIzOjIw"])
 async def test_an_invented_page_token_is_refused(google, token):
-    answer = await search(google, {"textQuery": "dentists in Leeds", "pageToken": token})
-    assert answer.status_code == 400
+    assert violated_by(await search(google, {"textQuery": "dentists in Leeds", "pageToken": token})) == "page_token"
+
+
+async def test_a_page_token_can_be_used_again_until_it_expires():
+    now = 1000.0
+    stand_in = GooglePlaces(SandboxSettings(), clock=lambda: now)
+    transport = httpx.ASGITransport(Starlette(routes=stand_in.routes()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as google:
+        body = {"textQuery": "dentists in Leeds"}
+        body["pageToken"] = (await search(google, body)).json()["nextPageToken"]
+        assert (await search(google, body)).content == (await search(google, body)).content
+        now += TOKEN_SECONDS
+        assert violated_by(await search(google, body)) == "page_token"
+
+
+async def test_page_tokens_are_unknown_after_a_reset(google):
+    body = {"textQuery": "dentists in Leeds"}
+    token = (await search(google, body)).json()["nextPageToken"]
+    assert (await google.post("/admin/reset")).status_code == 204
+    assert violated_by(await search(google, body | {"pageToken": token})) == "page_token"
 
 
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({}, "textQuery"),
-        ({"textQuery": "  "}, "textQuery"),
-        ({"textQuery": "x", "pageSize": -1}, "pageSize"),
-        ({"textQuery": "x", "minRating": 7}, "minRating"),
-        ({"textQuery": "x", "regionCode": "276"}, "regionCode"),
-        ({"textQuery": "x", "rankPreference": "BEST"}, "rankPreference"),
-        ({"textQuery": "x", "locationBias": {"circle": {"center": {"latitude": 91}}}}, "latitude"),
-        ({"textQuery": "x", "locationBias": {"circle": {"center": {}, "radius": 60000}}}, "radius"),
+        ({}, "text_query"),
+        ({"textQuery": "  "}, "text_query"),
+        ({"textQuery": 5}, "text_query"),
+        ({"textQuery": "x", "pageSize": -1}, "page_size"),
+        ({"textQuery": "x", "pageSize": "many"}, "page_size"),
+        ({"textQuery": "x", "pageSize": 1.5}, "page_size"),
+        ({"textQuery": "x", "pageSize": True}, "page_size"),
+        ({"textQuery": "x", "pageToken": 7}, "page_token"),
+        ({"textQuery": "x", "minRating": 7}, "min_rating"),
+        ({"textQuery": "x", "minRating": "high"}, "min_rating"),
+        ({"textQuery": "x", "minRating": True}, "min_rating"),
+        ({"textQuery": "x", "openNow": "true"}, "open_now"),
+        ({"textQuery": "x", "strictTypeFiltering": 1}, "strict_type_filtering"),
+        ({"textQuery": "x", "includePureServiceAreaBusinesses": "yes"}, "include_pure_service_area_businesses"),
+        ({"textQuery": "x", "regionCode": "276"}, "region_code"),
+        ({"textQuery": "x", "languageCode": ["en"]}, "language_code"),
+        ({"textQuery": "x", "includedType": ["dentist", "doctor"]}, "included_type"),
+        ({"textQuery": "x", "rankPreference": "BEST"}, "rank_preference"),
+        ({"textQuery": "x", "priceLevels": "PRICE_LEVEL_MODERATE"}, "price_levels"),
+        ({"textQuery": "x", "priceLevels": ["PRICE_LEVEL_MODERATE", "CHEAP"]}, "price_levels[1]"),
+        ({"textQuery": "x", "priceLevels": ["PRICE_LEVEL_FREE"]}, "price_levels[0]"),
+        ({"textQuery": "x", "locationBias": "Leeds"}, "location_bias"),
+        ({"textQuery": "x", "locationBias": around({"latitude": 91})}, "location_bias.circle.center.latitude"),
+        ({"textQuery": "x", "locationBias": {"circle": {"radius": 5}}}, "location_bias.circle.center"),
+        ({"textQuery": "x", "locationBias": around({}, radius=60000)}, "location_bias.circle.radius"),
+        ({"textQuery": "x", "locationRestriction": {"rectangle": {"low": {}}}}, "location_restriction.rectangle.high"),
     ],
-)
+)  # fmt: skip
 async def test_wrong_values_are_named(google, body, field):
     answer = await search(google, body)
-    assert answer.status_code == 400
+    assert (answer.status_code, error_of(answer)["status"]) == (400, "INVALID_ARGUMENT")
     violations = error_of(answer)["details"][0]["fieldViolations"]
-    assert any(field in violation["field"] for violation in violations)
+    assert [violation["field"] for violation in violations] == [field]
+    assert violations[0]["description"] in error_of(answer)["message"]
+
+
+async def test_numbers_in_quotes_and_nulls_are_taken_as_protobuf_takes_them(google):
+    plain = await search(google, {"textQuery": "dentists in Leeds", "pageSize": 3, "minRating": 4.5})
+    quoted = {
+        "text_query": "dentists in Leeds",
+        "pageSize": "3",
+        "minRating": "4.5",
+        "openNow": None,
+        "locationBias": None,
+    }
+    assert (await search(google, quoted)).json()["places"] == plain.json()["places"]
 
 
 @pytest.mark.parametrize(
@@ -174,14 +241,16 @@ async def test_wrong_values_are_named(google, body, field):
         },
         {"textQuery": "x", "locationRestriction": {"rectangle": {"low": {"latitude": 2}, "high": {"latitude": 1}}}},
         {"textQuery": "x", "locationRestriction": {"rectangle": {"low": {"longitude": 0}, "high": {"longitude": -1}}}},
+        {"textQuery": "x", "locationBias": {"rectangle": {"low": {"longitude": -180}, "high": {"longitude": 180}}}},
     ],
 )
 async def test_impossible_bodies_are_refused(google, body):
     assert (await search(google, body)).status_code == 400
 
 
-async def test_a_body_that_is_no_json_is_refused(google):
-    answer = await google.post("/v1/places:searchText", content=b"{", headers=KEY | MASK)
+@pytest.mark.parametrize("body", [b"{", b"[]", b'"dentists"', b"\xff"])
+async def test_a_body_that_is_no_json_object_is_refused(google, body):
+    answer = await google.post("/v1/places:searchText", content=body, headers=KEY | MASK)
     assert answer.status_code == 400
     assert "Invalid JSON payload" in error_of(answer)["message"]
 
@@ -206,41 +275,7 @@ async def test_the_query_decides_trade_city_and_country(google):
         addresses = [found["formattedAddress"] for found in places if "formattedAddress" in found]
         assert addresses
         assert all(address.endswith(place) for address in addresses), query
-        assert {found["primaryType"] for found in places} == {"dentist"}
-
-
-async def test_filters_hold(google):
-    mask = KEY | {"X-Goog-FieldMask": "places.rating,places.currentOpeningHours,places.primaryType,places.location"}
-    rated = (await search(google, {"textQuery": "cafes in Leeds", "minRating": 4.1}, mask)).json()["places"]
-    assert rated
-    assert all(place["rating"] >= 4.5 for place in rated)  # 4.1 is rounded up to the next half
-    opened = (await search(google, {"textQuery": "cafes in Leeds", "openNow": True}, mask)).json()["places"]
-    assert opened
-    assert all(place["currentOpeningHours"]["openNow"] for place in opened)
-    typed = {"textQuery": "cafes in Leeds", "includedType": "bank", "strictTypeFiltering": True}
-    assert (await search(google, typed, mask)).json() == {}
-    area = {"low": {"latitude": 53.7, "longitude": -1.6}, "high": {"latitude": 53.801, "longitude": -1.5}}
-    inside = await search(google, {"textQuery": "cafes in Leeds", "locationRestriction": {"rectangle": area}}, mask)
-    assert inside.json()["places"]
-    assert all(place["location"]["latitude"] <= 53.801 for place in inside.json()["places"])
-
-
-async def test_businesses_without_address_come_only_when_asked_for(google):
-    mask = KEY | {"X-Goog-FieldMask": "places.pureServiceAreaBusiness,places.location"}
-    hidden = shown = 0
-    for city in ("Leeds", "York", "Bristol"):
-        body = {"textQuery": f"plumbers in {city}"}
-        hidden += await _service_areas(google, body, mask)
-        shown += await _service_areas(google, body | {"includePureServiceAreaBusinesses": True}, mask)
-    assert hidden == 0
-    assert shown > 0
-
-
-async def _service_areas(google, body, mask):
-    places = (await search(google, body, mask)).json()["places"]
-    found = [place for place in places if place["pureServiceAreaBusiness"]]
-    assert all("location" not in place for place in found)
-    return len(found)
+        assert {found["primaryType"] for found in places} <= {"dentist", "dental_clinic"}
 
 
 async def test_answers_repeat_exactly(google):
@@ -252,3 +287,23 @@ async def test_an_unknown_path_is_a_web_page(google):
     answer = await google.get("/v1/nothing")
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")
+
+
+async def test_the_601st_search_of_a_minute_is_refused_as_documented():
+    stand_in = GooglePlaces(SandboxSettings(rate_limits=True), clock=lambda: 1000.0)
+    transport = httpx.ASGITransport(Starlette(routes=stand_in.routes()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as google:
+        for _ in range(600):
+            assert (await search(google, {"textQuery": "x in Nowhere"}, KEY | MASK)).status_code == 200
+        refused = await search(google, {"textQuery": "x in Nowhere"}, KEY | MASK)
+    error = error_of(refused)
+    assert (refused.status_code, error["status"], reason_of(refused)) == (
+        429,
+        "RESOURCE_EXHAUSTED",
+        "RATE_LIMIT_EXCEEDED",
+    )
+    assert error["details"][0]["domain"] == "googleapis.com"
+    metadata = error["details"][0]["metadata"]
+    assert metadata.keys() >= {"service", "quota_metric", "quota_limit", "quota_limit_value", "quota_unit", "consumer"}
+    assert (metadata["quota_limit"], metadata["quota_limit_value"]) == ("SearchTextRequestPerMinutePerProject", "600")
+    assert error["details"][1]["retryDelay"] == "60s"

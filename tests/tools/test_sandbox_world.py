@@ -1,5 +1,6 @@
 """The sandbox's invented world: the same for everybody, and one world for both APIs."""
 
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -14,8 +15,8 @@ from leadplan_sandbox.world.cities import KNOWN_CITIES, city_named, country_name
 from leadplan_sandbox.world.companies import company_with_domain, company_with_name
 from leadplan_sandbox.world.names import BRANDS, SHARED_HOSTS
 from leadplan_sandbox.world.people import Mailbox, people_of, person_with_email
-from leadplan_sandbox.world.places import Place, places_of
-from leadplan_sandbox.world.trades import TRADES, trade_named
+from leadplan_sandbox.world.places import FUTURE_OPENING, Place, places_of
+from leadplan_sandbox.world.trades import COMMON_TRADES, TRADES, trade_named
 
 SEARCHES = [
     (trade, city)
@@ -33,6 +34,28 @@ def test_every_trade_in_every_city_has_enough_places(trade, city):
     places = places_of(trade_named(trade), city_named(city))
     assert len(places) >= 24
     assert len({place.place_id for place in places}) == len(places)
+
+
+def test_the_world_is_large_enough_for_hundreds_of_leads():
+    cities = {city.name for city in KNOWN_CITIES.values()}
+    assert len(cities) >= 50
+    assert len(COMMON_TRADES) >= 35
+    for trade in COMMON_TRADES:
+        for city in (KNOWN_CITIES["leeds"], KNOWN_CITIES["new-york"], KNOWN_CITIES["berlin"]):
+            shown = [
+                place
+                for place in places_of(trade, city)
+                if not place.visits_customers_only and place.status != FUTURE_OPENING
+            ]
+            assert len(shown) >= 60, (trade.token, city.name)
+
+
+def test_trades_are_told_apart_by_their_tokens_and_named_as_google_names_types():
+    assert len({trade.token for trade in COMMON_TRADES}) == len(COMMON_TRADES)
+    for trade in COMMON_TRADES:
+        assert trade.token.isalpha()
+        assert re.fullmatch("[a-z_]+", trade.place_type)
+        assert re.fullmatch("[a-z_]*", trade.related_type)
 
 
 def test_nothing_is_found_nowhere():
@@ -76,6 +99,18 @@ def test_some_places_share_a_website_and_some_have_no_address():
     per_domain = Counter(place.company.domain for place in places)
     assert max(per_domain.values()) > 1
     assert any(place.visits_customers_only for place in places)
+
+
+def test_some_places_have_moved_and_some_are_still_to_open():
+    places = every_place()
+    moved = [place for place in places if place.moved_to is not None]
+    assert moved
+    for place in moved:
+        assert place.status == "CLOSED_PERMANENTLY"
+        assert place.moved_to in places
+        assert place.moved_to.place_id != place.place_id
+        assert (place.moved_to.name, place.moved_to.website) == (place.name, place.website)
+    assert any(place.status == FUTURE_OPENING for place in places)
 
 
 def test_companies_have_none_few_or_many_people():

@@ -2,22 +2,28 @@
 
 Context keys that are read (all others are kept in the plan and mean nothing here):
 
-===================  =======================================================================================
-``query``            what to search for, in place of what the goal's words name
-``country``          two letters, such as ``GB``: ``regionCode`` of the search
-``language``         such as ``en``: ``languageCode`` of the search
-``includedType``     one of Google's place types, such as ``dentist``
-``minRating``        0 to 5
-``contactsPerDomain``  1 to 100
-``departments``      list of Hunter's departments
-``seniorities``      list of ``junior``, ``senior``, ``executive``
-``minConfidence``    0 to 100: leads below it are dropped
-``listName``         the lead list; default ``Leeds dentists`` for ``dentists in Leeds``
-``sequenceId``       the Hunter sequence that new leads are added to
-``startSequence``    true starts the sequence, which sends mail; default false
-``schedule``         five-field cron or ``every 6h``; ``false`` for no monitor
-``timeZone``         IANA name that the schedule is meant in; default UTC
-===================  =======================================================================================
+================================  ======================================================================================
+``query``                         what to search for, in place of what the goal's words name
+``country``                       two letters, such as ``GB``: ``regionCode`` of the search
+``language``                      such as ``en``: ``languageCode`` of the search
+``locationBias``                  an area to prefer, as the search's param of that name
+``locationRestriction``           an area to keep to, likewise
+``includedType``                  one of Google's place types, such as ``dentist``
+``strictTypeFiltering``           true for places of that type only
+``minRating``                     0 to 5
+``priceLevels``                   list of Google's price levels, such as ``PRICE_LEVEL_MODERATE``
+``includeServiceAreaBusinesses``  true for businesses without an address as well, such as plumbers
+``placeDetails``                  list of facts to ask for, which set the search's price: ``details`` of the search
+``contactsPerDomain``             1 to 100
+``departments``                   list of Hunter's departments
+``seniorities``                   list of ``junior``, ``senior``, ``executive``
+``minConfidence``                 0 to 100: leads below it are dropped
+``listName``                      the lead list; default ``Leeds dentists`` for ``dentists in Leeds``
+``sequenceId``                    the Hunter sequence that new leads are added to
+``startSequence``                 true starts the sequence, which sends mail; default false
+``schedule``                      five-field cron or ``every 6h``; ``false`` for no monitor
+``timeZone``                      IANA name that the schedule is meant in; default UTC
+================================  ======================================================================================
 """
 
 import time

@@ -1,6 +1,7 @@
 """What Google answers, as far as the tool reads it.
 
-Any field may be missing, and new ones can come at any time: one odd place doesn't cost the page.
+Any field may be missing, and new ones and new values can come at any time: one odd place doesn't cost the page, and
+one odd field doesn't cost the place.
 """
 
 from typing import Annotated, Any
@@ -28,8 +29,31 @@ class LatLng(_Answer):
     longitude: float
 
 
+class PostalAddressAnswer(_Answer):
+    """google.type.PostalAddress."""
+
+    region_code: Tolerant[str] = None
+    postal_code: Tolerant[str] = None
+    administrative_area: Tolerant[str] = None
+    locality: Tolerant[str] = None
+    address_lines: TolerantList[str] = Field(default_factory=list)
+
+
+class OpeningHoursAnswer(_Answer):
+    """Opening hours, of which only the lines for people are read."""
+
+    weekday_descriptions: TolerantList[str] = Field(default_factory=list)
+
+
+class AttributionAnswer(_Answer):
+    """Whom the data comes from."""
+
+    provider: Tolerant[str] = None
+    provider_uri: Tolerant[str] = None
+
+
 class PlaceAnswer(_Answer):
-    """One place. Only ``id`` is needed: it is what places are told apart by."""
+    """One place. Only ``id`` is needed: it is what places are told apart by. Enums are texts, whatever their value."""
 
     id: Annotated[str, Field(min_length=1)]
     display_name: Tolerant[LocalizedText] = None
@@ -43,6 +67,18 @@ class PlaceAnswer(_Answer):
     rating: Tolerant[float] = None
     user_rating_count: Tolerant[int] = None
     google_maps_uri: Tolerant[str] = None
+    pure_service_area_business: Tolerant[bool] = None
+    moved_place_id: Tolerant[str] = None
+    attributions: TolerantList[AttributionAnswer] = Field(default_factory=list)
+    price_level: Tolerant[str] = None
+    regular_opening_hours: Tolerant[OpeningHoursAnswer] = None
+    postal_address: Tolerant[PostalAddressAnswer] = None
+    primary_type: Tolerant[str] = None
+    editorial_summary: Tolerant[LocalizedText] = None
+    delivery: Tolerant[bool] = None
+    dine_in: Tolerant[bool] = None
+    takeout: Tolerant[bool] = None
+    outdoor_seating: Tolerant[bool] = None
 
 
 class SearchPage(_Answer):
@@ -53,12 +89,16 @@ class SearchPage(_Answer):
 
 
 class ErrorDetail(_Answer):
-    """An entry of ``error.details``: ErrorInfo, RetryInfo, BadRequest or another one, told apart by what is there."""
+    """An entry of ``error.details``: ErrorInfo, RetryInfo, BadRequest, QuotaFailure or another one.
+
+    They are told apart by what is there.
+    """
 
     reason: Tolerant[str] = None
     metadata: Tolerant[dict[str, Any]] = None
     retry_delay: Tolerant[str] = None
     field_violations: TolerantList[dict[str, Any]] = Field(default_factory=list)
+    violations: TolerantList[dict[str, Any]] = Field(default_factory=list)
 
 
 class ErrorStatus(_Answer):
@@ -67,6 +107,25 @@ class ErrorStatus(_Answer):
     status: Tolerant[str] = None
     message: Tolerant[str] = None
     details: TolerantList[ErrorDetail] = Field(default_factory=list)
+
+    @property
+    def reasons(self) -> frozenset[str]:
+        """The reasons of google.api.ErrorReason that it gives."""
+        return frozenset(detail.reason for detail in self.details if detail.reason)
+
+    @property
+    def explanation(self) -> str:
+        """Google's own words, as a sentence, with every wrong field."""
+        violations = [
+            f"{violation.get('field') or 'request'}: {violation.get('description', 'not accepted')}"
+            for detail in self.details
+            for violation in detail.field_violations
+        ]
+        # The message often repeats what the violations say.
+        message = self.message or ""
+        parts = [message, *(violation for violation in violations if violation.partition(": ")[2] not in message)]
+        text = "; ".join(part.rstrip(". ") for part in parts if part) or "no explanation given"
+        return f"{text}."
 
 
 class ErrorAnswer(_Answer):

@@ -19,11 +19,16 @@ def responder() -> Responder:
         "google-places", version="0.1.0", description="Finds businesses with Google Places.", on_stop=[api.aclose]
     )
 
-    @responder.tool("GOOGLE_PLACES_SEARCH", effects="none", max_in_flight=8)
+    @responder.tool("GOOGLE_PLACES_SEARCH", effects="none", max_in_flight=8, limits=[api.limit])
     async def search(params: SearchParams, ctx: ToolContext) -> SearchResult:
         """Find businesses by a text query, such as `dentists in Leeds`."""
-        result = await search_places(api, params, ctx.progress)
-        ctx.log.info("search done", extra={"places": len(result.places), "pages": result.pages_fetched})
+        result = await search_places(api, params, ctx)
+        counts = {
+            "places": len(result.places),
+            "pages": result.pages_fetched,
+            "billing_tier": result.billing_tier.value,
+        }
+        ctx.log.info("search done" if result.incomplete is None else "search done in part", extra=counts)
         return result
 
     return responder

@@ -4,8 +4,6 @@ from typing import Any
 
 from leadplan_sandbox.google.errors import GoogleApiError, bad_request
 
-_TEXT = frozenset({"text", "languageCode"})
-_POINT = frozenset({"latitude", "longitude"})
 _ANY: frozenset[str] = frozenset()
 """Anything may follow: a message whose fields the sandbox doesn't fill."""
 _NONE = frozenset({""})
@@ -20,16 +18,28 @@ servesVegetarianFood outdoorSeating liveMusic menuForChildren servesCocktails se
 goodForChildren allowsDogs restroom goodForGroups goodForWatchingSports openingDate
 """
 _NESTED = """
-addressComponents postalAddress viewport plusCode photos attributions regularOpeningHours currentOpeningHours
-regularSecondaryOpeningHours currentSecondaryOpeningHours reviews editorialSummary priceRange paymentOptions
+viewport plusCode photos regularSecondaryOpeningHours currentSecondaryOpeningHours reviews priceRange paymentOptions
 parkingOptions accessibilityOptions fuelOptions evChargeOptions subDestinations containingPlaces
 addressDescriptor googleMapsLinks timeZone generativeSummary reviewSummary evChargeAmenitySummary
-neighborhoodSummary consumerAlert movedPlace
+neighborhoodSummary consumerAlert
 """
+_HOURS = "openNow periods weekdayDescriptions secondaryHoursType specialDays nextOpenTime nextCloseTime"
+_FILLED = {
+    "displayName": "text languageCode",
+    "primaryTypeDisplayName": "text languageCode",
+    "editorialSummary": "text languageCode",
+    "location": "latitude longitude",
+    "attributions": "provider providerUri",
+    "postalAddress": "regionCode languageCode postalCode sortingCode administrativeArea locality sublocality "
+    "addressLines recipients organization revision",
+    "addressComponents": "longText shortText types languageCode",
+    "regularOpeningHours": _HOURS,
+    "currentOpeningHours": _HOURS,
+}
 _PLACE_FIELDS: dict[str, frozenset[str]] = (
     dict.fromkeys(_PLAIN.split(), _NONE)
     | dict.fromkeys(_NESTED.split(), _ANY)
-    | {"displayName": _TEXT, "primaryTypeDisplayName": _TEXT, "location": _POINT}
+    | {name: frozenset(below.split()) for name, below in _FILLED.items()}
 )
 _TOP_FIELDS = ("nextPageToken", "searchUri", "routingSummaries", "contextualContents")
 

@@ -5,114 +5,41 @@ import math
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic.alias_generators import to_snake
 
+from leadplan_sandbox.google.areas import Circle, LocationBias, LocationRestriction, Rectangle
 from leadplan_sandbox.google.errors import GoogleApiError, bad_request
+from leadplan_sandbox.google.messages import Bool, Double, Int32, Message
 
 _MAX_PAGE = 20
 _NOT_FINGERPRINTED = {"page_token", "page_size", "max_result_count"}
 
-
-class _Message(BaseModel):
-    """proto3 JSON: camelCase or snake_case names, and no others."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
-
-
-class LatLng(_Message):
-    """A point in degrees."""
-
-    latitude: float = Field(0.0, ge=-90, le=90)
-    longitude: float = Field(0.0, ge=-180, le=180)
-
-
-class Circle(_Message):
-    """Centre and radius in metres."""
-
-    center: LatLng
-    radius: float = Field(0.0, ge=0, le=50_000)
-
-
-class Rectangle(_Message):
-    """South-west and north-east corner; it crosses the 180° meridian where ``low`` is east of ``high``."""
-
-    low: LatLng
-    high: LatLng
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Rectangle":
-        if self.low.latitude > self.high.latitude:
-            message = "low.latitude must not be above high.latitude"
-            raise ValueError(message)
-        if (self.high.longitude - self.low.longitude) % 360 > 180:
-            message = "the rectangle must not be wider than 180 degrees"
-            raise ValueError(message)
-        return self
-
-    def contains(self, latitude: float, longitude: float) -> bool:
-        """Whether a point lies inside."""
-        if not self.low.latitude <= latitude <= self.high.latitude:
-            return False
-        if self.low.longitude <= self.high.longitude:
-            return self.low.longitude <= longitude <= self.high.longitude
-        return longitude >= self.low.longitude or longitude <= self.high.longitude
-
-
-class LocationBias(_Message):
-    """Exactly one of a circle and a rectangle."""
-
-    circle: Circle | None = None
-    rectangle: Rectangle | None = None
-
-    @model_validator(mode="after")
-    def _one_of(self) -> "LocationBias":
-        if (self.circle is None) == (self.rectangle is None):
-            message = "set exactly one of circle and rectangle"
-            raise ValueError(message)
-        return self
-
-    def center(self) -> tuple[float, float]:
-        """Latitude and longitude of the middle."""
-        if self.circle is not None:
-            return self.circle.center.latitude, self.circle.center.longitude
-        return _middle(self.rectangle) if self.rectangle is not None else (0.0, 0.0)
-
-
-class LocationRestriction(_Message):
-    """A rectangle: Text Search takes no circle here."""
-
-    rectangle: Rectangle
-
-    def center(self) -> tuple[float, float]:
-        """Latitude and longitude of the middle."""
-        return _middle(self.rectangle)
-
-
+# Guides for requests leave PRICE_LEVEL_FREE out, though the enum has it.
 PriceLevel = Literal[
     "PRICE_LEVEL_INEXPENSIVE", "PRICE_LEVEL_MODERATE", "PRICE_LEVEL_EXPENSIVE", "PRICE_LEVEL_VERY_EXPENSIVE"
 ]
 
 
-class SearchTextRequest(_Message):
+class SearchTextRequest(Message):
     """places.searchText, its documented fields."""
 
     text_query: str = Field(min_length=1)
-    page_size: int | None = Field(None, ge=0)
+    page_size: Annotated[Int32, Field(ge=0)] | None = None
     page_token: str = ""
-    max_result_count: int | None = Field(None, ge=0)
+    max_result_count: Annotated[Int32, Field(ge=0)] | None = None
     location_bias: LocationBias | None = None
     location_restriction: LocationRestriction | None = None
     included_type: str = Field("", pattern="^[a-z0-9_]*$")
-    strict_type_filtering: bool = False
+    strict_type_filtering: Bool = False
     language_code: str = ""
     region_code: str = Field("", pattern="^([A-Za-z]{2})?$")
     rank_preference: Literal["RANK_PREFERENCE_UNSPECIFIED", "RELEVANCE", "DISTANCE"] = "RANK_PREFERENCE_UNSPECIFIED"
-    min_rating: Annotated[float, Field(ge=0, le=5)] = 0.0
-    open_now: bool = False
-    price_levels: list[PriceLevel] = []
-    include_pure_service_area_businesses: bool = False
-    include_future_opening_businesses: bool = False
+    min_rating: Annotated[Double, Field(ge=0, le=5)] = 0.0
+    open_now: Bool = False
+    price_levels: list[PriceLevel] = Field(default_factory=list)
+    include_pure_service_area_businesses: Bool = False
+    include_future_opening_businesses: Bool = False
     ev_options: dict[str, Any] | None = None
     routing_parameters: dict[str, Any] | None = None
     search_along_route_parameters: dict[str, Any] | None = None
@@ -143,20 +70,16 @@ class SearchTextRequest(_Message):
         wanted = self.page_size if self.page_size is not None else self.max_result_count
         return min(wanted or _MAX_PAGE, _MAX_PAGE)
 
+    @property
+    def area(self) -> Circle | Rectangle | None:
+        """The area that the call prefers or keeps to, None when it names none."""
+        named = self.location_restriction or self.location_bias
+        return None if named is None else named.shape
+
     def fingerprint(self) -> str:
         """The same for all pages of one search: everything but token and sizes."""
         content = self.model_dump_json(exclude=_NOT_FINGERPRINTED)
         return blake2b(content.encode(), digest_size=8).hexdigest()
-
-    def center(self) -> tuple[float, float] | None:
-        """The middle of the area that the call names, None when it names none."""
-        area = self.location_restriction or self.location_bias
-        return None if area is None else area.center()
-
-
-def _middle(rectangle: Rectangle) -> tuple[float, float]:
-    low, high = rectangle.low, rectangle.high
-    return (low.latitude + high.latitude) / 2, low.longitude + ((high.longitude - low.longitude) % 360) / 2
 
 
 def parse_request(body: bytes) -> SearchTextRequest:
@@ -171,16 +94,28 @@ def parse_request(body: bytes) -> SearchTextRequest:
         violations = [_violation(dict(problem)) for problem in error.errors()]
         message = " ".join(description for _, description in violations)
         raise GoogleApiError(400, message, [bad_request(violations)]) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise GoogleApiError(400, "Invalid JSON payload received. Unexpected token.") from None
 
 
 def _violation(problem: dict[str, Any]) -> tuple[str, str]:
-    *parents, name = (str(part) for part in (*problem["loc"],)) if problem["loc"] else ("",)
+    """Path in snake_case, as Google names fields here, and what is wrong."""
+    location = problem["loc"]
+    if not location and problem["type"] != "value_error":
+        return "", 'Invalid JSON payload received. Unknown name "": Root element must be a message.'
     if problem["type"] == "extra_forbidden":
-        where = f" at '{'.'.join(parents)}'" if parents else ""
-        return ".".join(parents), f'Invalid JSON payload received. Unknown name "{name}"{where}: Cannot find field.'
-    path = ".".join((*parents, name))
-    if path == "textQuery":
+        parent = _path(location[:-1])
+        where = f" at '{parent}'" if parent else ""
+        return parent, f'Invalid JSON payload received. Unknown name "{location[-1]}"{where}: Cannot find field.'
+    path = _path(location)
+    if path == "text_query" and problem["type"] in ("missing", "string_too_short", "value_error"):
         return path, "Empty text_query."
-    return path, f"Invalid value at '{path}': {problem['msg']}."
+    return path, f"Invalid value at '{path}': {problem['msg'].removeprefix('Value error, ')}."
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    """``price_levels[0]``, ``location_bias.circle.radius``."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{to_snake(part)}"
+    return path.removeprefix(".")

@@ -1,6 +1,8 @@
 """The HTTP side of the Google stand-in."""
 
 import hmac
+import time
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -9,6 +11,7 @@ from starlette.routing import Route
 
 from leadplan_sandbox.google.errors import GoogleApiError, error_info, rate_limited
 from leadplan_sandbox.google.field_mask import apply_mask, parse_mask
+from leadplan_sandbox.google.page_tokens import PageTokens
 from leadplan_sandbox.google.request import parse_request
 from leadplan_sandbox.google.search import search, search_uri
 from leadplan_sandbox.rate_limits import RateLimiter
@@ -18,11 +21,22 @@ _SEARCHES_PER_MINUTE = 600
 
 
 class GooglePlaces:
-    """The Places API as one project with one key sees it."""
+    """The Places API as one project with one key sees it.
 
-    def __init__(self, settings: SandboxSettings) -> None:
+    Args:
+        settings: its key, and whether the rate limit holds.
+        clock: seconds, never going back: what the rate limit and the age of page tokens go by.
+    """
+
+    def __init__(self, settings: SandboxSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._key = settings.google_key.get_secret_value()
-        self._limiter = RateLimiter(None, _SEARCHES_PER_MINUTE if settings.rate_limits else None)
+        self._limiter = RateLimiter(None, _SEARCHES_PER_MINUTE, clock, holds=lambda: settings.rate_limits)
+        self._tokens = PageTokens(clock)
+
+    def reset(self) -> None:
+        """Forget the calls that count against the rate limit, and the page tokens that were given out."""
+        self._limiter.reset()
+        self._tokens.reset()
 
     def routes(self) -> list[Route]:
         """What the stand-in answers on."""
@@ -43,7 +57,7 @@ class GooglePlaces:
         query = request.query_params
         mask = parse_mask(request.headers.get("x-goog-fieldmask") or query.get("fields") or query.get("$fields"))
         call = parse_request(await request.body())
-        page = search(call)
+        page = search(call, self._tokens)
         answer: dict[str, Any] = {"places": page.places, "searchUri": search_uri(call)} if page.places else {}
         if page.next_page_token is not None:
             answer["nextPageToken"] = page.next_page_token

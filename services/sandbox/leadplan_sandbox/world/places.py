@@ -5,29 +5,41 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from leadplan_sandbox.world.chance import fraction, happens, number, pick, pick_weighted, shuffled, token
-from leadplan_sandbox.world.cities import City
+from leadplan_sandbox.world.cities import KNOWN_CITIES, City
 from leadplan_sandbox.world.companies import Company, company_of
 from leadplan_sandbox.world.names import BRANDS, SHARED_HOSTS, STREETS
-from leadplan_sandbox.world.trades import Trade
+from leadplan_sandbox.world.trades import COMMON_TRADES, Trade
 
 NOWHERE = "nowhere"
 """The city in which no search finds anything."""
 
+FUTURE_OPENING = "FUTURE_OPENING"
+"""Status of a place that is still to open."""
+
 _STATUSES = (("OPERATIONAL", 0.93), ("CLOSED_PERMANENTLY", 0.04), ("CLOSED_TEMPORARILY", 0.03))
+# Some have no address, or are still to open, and aren't shown: 60 shall be left.
+_COMPANIES_OF_A_FULL_SEARCH = 76
 _WEBSITE_KINDS = (("own", 0.74), ("none", 0.15), ("shared", 0.08), ("deep link", 0.03))
 
 
 @dataclass(frozen=True)
 class Place:
-    """A company's address. ``branch`` is empty for the head office; branches share its website."""
+    """A company's address.
+
+    Attributes:
+        company: whose it is; all places of a company share its website.
+        branch: empty for the head office.
+        is_new_address: whether the head office moved here from the place without this mark, which is closed.
+    """
 
     company: Company
     branch: str = ""
+    is_new_address: bool = False
 
     @property
     def key(self) -> str:
         """What tells it from every other place."""
-        return f"{self.company.domain}/{self.branch}"
+        return f"{self.company.domain}/{self.branch}{'/new' if self.is_new_address else ''}"
 
     @property
     def place_id(self) -> str:
@@ -48,6 +60,13 @@ class Place:
     def trade(self) -> Trade:
         """What it does."""
         return self.company.trade
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Google's place types, the primary one first: for some it is one that is related to their trade's."""
+        related = self.trade.related_type
+        own = related if related and happens(0.15, "related type", self.key) else self.trade.place_type
+        return own, "point_of_interest", "establishment"
 
     @property
     def street(self) -> str:
@@ -101,7 +120,18 @@ class Place:
     @property
     def status(self) -> str:
         """Google's ``businessStatus``."""
-        return pick_weighted(_STATUSES, "status", self.key)
+        if self.is_new_address:
+            return "OPERATIONAL"
+        status = pick_weighted(_STATUSES, "status", self.key)
+        return FUTURE_OPENING if status == "OPERATIONAL" and happens(0.01, "opening soon", self.key) else status
+
+    @property
+    def moved_to(self) -> "Place | None":
+        """Where it moved to, None for one that didn't."""
+        is_head_office = not (self.branch or self.is_new_address)
+        if is_head_office and self.status == "CLOSED_PERMANENTLY" and happens(0.4, "moved", self.key):
+            return Place(self.company, is_new_address=True)
+        return None
 
     @property
     def open_now(self) -> bool | None:
@@ -113,20 +143,28 @@ class Place:
     @property
     def visits_customers_only(self) -> bool:
         """A pure service area business: without an address."""
-        return not self.branch and happens(0.04, "service area", self.key)
+        return not (self.branch or self.is_new_address) and happens(0.04, "service area", self.key)
 
 
 @lru_cache(maxsize=256)
 def places_of(trade: Trade, city: City) -> tuple[Place, ...]:
-    """All places of a trade in a city, most relevant first: 24 to about 80, none in ``Nowhere``."""
+    """All places of a trade in a city, most relevant first: 24 to about 70, none in ``Nowhere``.
+
+    A trade and a city that the sandbox has facts about have 70 or more, so that a search is full.
+    """
     if city.slug == NOWHERE:
         return ()
-    count = number(24, len(BRANDS) // 2, "count", trade.token, city.slug)
+    is_common = KNOWN_CITIES.get(city.slug) == city and trade in COMMON_TRADES
+    least, most = (_COMPANIES_OF_A_FULL_SEARCH, len(BRANDS) * 4 // 5) if is_common else (24, len(BRANDS) // 2)
+    count = number(least, most, "count", trade.token, city.slug)
     brands = shuffled(BRANDS, "brands", trade.token, city.slug)[:count]
     return tuple(place for brand in brands for place in _places_of_company(company_of(brand, trade, city)))
 
 
 def _places_of_company(company: Company) -> Iterator[Place]:
-    yield Place(company)
+    head_office = Place(company)
+    yield head_office
+    if head_office.moved_to is not None:
+        yield head_office.moved_to
     if happens(0.06, "branch", company.domain):
         yield Place(company, pick(("North", "South", "Station", "Market"), "branch name", company.domain))

@@ -1,4 +1,4 @@
-"""The HTTP side of sequences: ``/sequences/…``, and ``/campaigns/…`` under their old name."""
+"""The HTTP side of sequences: ``/sequences/…``, ``/campaigns/…`` under their old name, and ``/messages``."""
 
 from typing import Any
 
@@ -13,6 +13,7 @@ from leadplan_sandbox.hunter.sequences import Sequence, addresses, default_seque
 
 _NAMES = ("sequences", "campaigns")
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
+_MESSAGE_FILTERS = {"sequence_id", "direction", "limit", "offset", "api_key"}
 
 
 class SequenceRoutes:
@@ -28,7 +29,13 @@ class SequenceRoutes:
 
     def routes(self) -> list[Route]:
         """What the stand-in answers on."""
-        return [route for name in _NAMES for route in self._routes_under(name)]
+        return [
+            *(route for name in _NAMES for route in self._routes_under(name)),
+            Route("/v2/sequences/{id:int}/pause", self.pause, methods=["POST"]),
+            Route("/v2/sequences/{id:int}/pause", self.resume, methods=["DELETE"]),
+            Route("/v2/sequences/{id:int}/archive", self.archive, methods=["POST"]),
+            Route("/v2/messages", self.list_messages, methods=["GET"]),
+        ]
 
     def _routes_under(self, name: str) -> list[Route]:
         one = f"/v2/{name}/{{id:int}}"
@@ -79,7 +86,44 @@ class SequenceRoutes:
 
     async def start(self, request: Request) -> Response:
         """``POST /sequences/{id}/start``."""
-        return _data(self._own_sequence(request).start())
+        sequence = self._own_sequence(request)
+        await body_fields(request)
+        return _data(sequence.start())
+
+    async def pause(self, request: Request) -> Response:
+        """``POST /sequences/{id}/pause``."""
+        return _data(self._owners_sequence(request).pause())
+
+    async def resume(self, request: Request) -> Response:
+        """``DELETE /sequences/{id}/pause``."""
+        return _data(self._owners_sequence(request).resume())
+
+    async def archive(self, request: Request) -> Response:
+        """``POST /sequences/{id}/archive``."""
+        return _data(self._owners_sequence(request).archive())
+
+    async def list_messages(self, request: Request) -> Response:
+        """``GET /messages`` (beta): the mails that went out, oldest first; nobody ever replies.
+
+        The documents name the filters, not the fields of a message: these are the least that one can have.
+        """
+        self._account.admit(request)
+        query = request.query_params
+        if unknown := set(query) - _MESSAGE_FILTERS:
+            raise HunterApiError(400, "wrong_params", f"The sandbox can't filter messages by {', '.join(unknown)}.")
+        limit, offset = whole_number(query, "limit", 20, 1, 100), whole_number(query, "offset", 0, 0, 100_000)
+        wanted = whole_number(query, "sequence_id", 0, 0, 999_999_999)
+        incoming = query.get("direction", "outgoing") == "incoming"
+        sent = [
+            {"sequence_id": sequence.id, "recipient_email": email, "direction": "outgoing", "status": "sent"}
+            for sequence in self._sequences.values()
+            if wanted in (0, sequence.id) and not incoming
+            for email in sequence.mailed
+        ]
+        messages = [{"id": number, **message} for number, message in enumerate(sent, start=1)]
+        return JSONResponse(
+            {"data": {"messages": messages[offset : offset + limit]}, "meta": {"limit": limit, "offset": offset}}
+        )
 
     def _sequence(self, request: Request) -> Sequence:
         self._account.admit(request)
@@ -93,6 +137,13 @@ class SequenceRoutes:
         if not sequence.ours:
             # Hunter names 403 for acting on something owned by another member; the id is not documented.
             raise HunterApiError(403, "forbidden", "This sequence belongs to another member of your team.")
+        return sequence
+
+    def _owners_sequence(self, request: Request) -> Sequence:
+        """For pause, resume and archive, which know a colleague's sequence as little as one that isn't there."""
+        sequence = self._sequence(request)
+        if not sequence.ours:
+            raise HunterApiError(404, "not_found", "This sequence doesn't exist.")
         return sequence
 
 

@@ -1,4 +1,4 @@
-"""Sequences (formerly campaigns) and their recipients, held in memory."""
+"""Sequences (formerly campaigns), their recipients and the mails that these get, held in memory."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,13 +13,15 @@ BATCH = 50
 
 @dataclass
 class Sequence:
-    """A sequence and who gets its mails.
+    """A sequence, who is in it, and who was mailed.
 
     Attributes:
         ours: whether it belongs to the owner of the key, and not to another member of the team.
         content: whether its first mail is written (by hand, in Hunter's dashboard).
         sender: whether an e-mail account is connected.
+        status: one of Hunter's words; mails go out while it is ``active``.
         recipients: addresses in the order in which they were added.
+        mailed: an address for each mail that went out. Whoever is taken out and added again is mailed again.
     """
 
     id: int
@@ -29,10 +31,12 @@ class Sequence:
     sender: bool = True
     status: str = "draft"
     recipients: list[str] = field(default_factory=list)
+    mailed: list[str] = field(default_factory=list)
+    _waiting: list[str] = field(default_factory=list)
 
     @property
     def started(self) -> bool:
-        """Whether mails go out."""
+        """Whether it was ever started."""
         return self.status != "draft"
 
     def listed(self) -> dict[str, Any]:
@@ -59,7 +63,13 @@ class Sequence:
         }
 
     def add(self, emails: list[str]) -> dict[str, Any]:
-        """Take recipients in; returns how many, and who was skipped and why."""
+        """Take recipients in; returns how many, and who was skipped and why. A sequence that runs mails them at once.
+
+        Raises:
+            HunterApiError: 422 when it is archived. (No document says what happens then; an archive takes nothing in.)
+        """
+        if self.status == "archived":
+            raise HunterApiError(422, "sequence_not_active", "This sequence is archived.")
         added, skipped = 0, []
         for email in emails:
             reason = "duplicate" if email in self.recipients else Mailbox(email).refusal
@@ -67,13 +77,16 @@ class Sequence:
                 skipped.append({"email": email, "reason": reason})
                 continue
             self.recipients.append(email)
+            self._waiting.append(email)
             added += 1
+        self._send()
         return {"recipients_added": added, "skipped_recipients": skipped}
 
     def cancel(self, emails: list[str]) -> dict[str, Any]:
         """Take recipients out; addresses that aren't in are passed over."""
         canceled = [email for email in dict.fromkeys(emails) if email in self.recipients]
         self.recipients = [email for email in self.recipients if email not in canceled]
+        self._waiting = [email for email in self._waiting if email not in canceled]
         return {"recipients_canceled": canceled, "messages_canceled": len(canceled) if self.started else 0}
 
     def start(self) -> dict[str, Any]:
@@ -84,6 +97,50 @@ class Sequence:
         """
         if self.started:
             return {"message": "Sequence already started.", "recipients_count": len(self.recipients)}
+        self._check_complete("started")
+        self.status = "active"
+        self._send()
+        return {"message": "Sequence started.", "recipients_count": len(self.recipients)}
+
+    def pause(self) -> dict[str, Any]:
+        """Stop sending for a while; a repeat changes nothing.
+
+        Raises:
+            HunterApiError: 422 when it wasn't started, or is over.
+        """
+        if self.status not in ("active", "paused"):
+            raise self._not_active()
+        self.status = "paused"
+        return {"id": self.id, "paused": True}
+
+    def resume(self) -> dict[str, Any]:
+        """Send again, also to those who came in meanwhile.
+
+        Raises:
+            HunterApiError: 422 when it wasn't started, is over, or lacks what a start needs.
+        """
+        if self.status not in ("active", "paused"):
+            raise self._not_active()
+        self._check_complete("resumed")
+        self.status = "active"
+        self._send()
+        return {"id": self.id, "paused": False}
+
+    def archive(self) -> dict[str, Any]:
+        """Put it away for good; a repeat changes nothing."""
+        self.status = "archived"
+        return {"id": self.id, "archived": True}
+
+    def _send(self) -> None:
+        if self.status == "active":
+            self.mailed += self._waiting
+            self._waiting.clear()
+
+    def _not_active(self) -> HunterApiError:
+        error_id = "sequence_not_active" if self.started else "sequence_not_started"
+        return HunterApiError(422, error_id, f"The sequence isn't active, it is {self.status}.")
+
+    def _check_complete(self, doing: str) -> None:
         missing = [
             text
             for present, text in (
@@ -94,18 +151,24 @@ class Sequence:
             if not present
         ]
         if missing:
-            raise HunterApiError(422, "validation_failed", f"The sequence can't be started: {', '.join(missing)}.")
-        self.status = "active"
-        return {"message": "Sequence started.", "recipients_count": len(self.recipients)}
+            raise HunterApiError(422, "validation_failed", f"The sequence can't be {doing}: {', '.join(missing)}.")
 
 
 def default_sequences() -> dict[int, Sequence]:
-    """42 can be started, 43 has no content, 44 belongs to a colleague, 45 runs already."""
+    """42 and 52 can be started, 43 and 53 can't, 44 is a colleague's, 45 runs; 46 to 51 have the other statuses."""
     sequences = (
         Sequence(42, "Outreach"),
         Sequence(43, "Unwritten draft", content=False),
         Sequence(44, "A colleague's sequence", ours=False),
         Sequence(45, "Running already", status="active"),
+        Sequence(46, "Paused", status="paused"),
+        Sequence(47, "Archived", status="archived"),
+        Sequence(48, "Completed", status="completed"),
+        Sequence(49, "Broken", status="error"),
+        Sequence(50, "Planned for later", status="planned"),
+        Sequence(51, "In preparation", status="preparing"),
+        Sequence(52, "A second draft"),
+        Sequence(53, "Draft without a sender", sender=False),
     )
     return {sequence.id: sequence for sequence in sequences}
 

@@ -19,6 +19,7 @@ from leadplan_contracts.plan import (
     RetryPolicy,
     SupervisorUserContext,
 )
+from leadplan_contracts.recurrence import OverlapPolicy, Recurrence
 from leadplan_contracts.results import (
     DataRef,
     LeadGenExecutionResult,
@@ -53,9 +54,11 @@ __all__ = [
     "LeadToolIdentifier",
     "LeadToolParams",
     "OverallStatus",
+    "OverlapPolicy",
     "PlanProblem",
     "PlanRejectedError",
     "PlanSubmission",
+    "Recurrence",
     "RetryPolicy",
     "SupervisorUserContext",
     "ToolEffects",

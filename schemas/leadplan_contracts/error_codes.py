@@ -19,6 +19,10 @@ class RejectionCode(StrEnum):
     INVALID_PARAMS = "invalid_params"
     DUPLICATE_PLAN_ID = "duplicate_plan_id"
     PLAN_TOO_LARGE = "plan_too_large"
+    PREVIOUS_RUN_ACTIVE = "previous_run_active"
+    """A schedule fired while an earlier run of it went on, and another firing waits or none may."""
+    SCHEDULE_REMOVED = "schedule_removed"
+    """The schedule that fired the plan was removed before the run began."""
     MORE_PROBLEMS = "more_problems"
     """Stands last where there are more problems than a message holds; its message says how many."""
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta
 
+from leadplan_contracts.recurrence import Recurrence
 from leadplan_contracts.wire import TOOL_PATTERN, StepId, SubmittedPlanId, Timestamp, WireModel
 
 LeadToolIdentifier = Annotated[str, Meta(pattern=TOOL_PATTERN, description="A tool; its subject is `tools.<TOOL>`.")]
@@ -102,3 +103,4 @@ class PlanSubmission(WireModel, kw_only=True, frozen=True):
 
     plan: LeadGenPlan
     user: SupervisorUserContext
+    recurrence: Recurrence | None = None

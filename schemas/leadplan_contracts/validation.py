@@ -11,6 +11,7 @@ from msgspec import Raw
 from leadplan_contracts.error_codes import RejectionCode
 from leadplan_contracts.errors import PlanProblem, PlanRejectedError
 from leadplan_contracts.plan import LeadGenPlan, PlanSubmission, SupervisorUserContext
+from leadplan_contracts.recurrence import Recurrence
 from leadplan_contracts.shape import find_shape_problems, text_problem
 from leadplan_contracts.structure import find_structure_problems, outline_of_json, outline_of_step
 from leadplan_contracts.times import parse_time
@@ -27,11 +28,13 @@ class ReadSubmission(NamedTuple):
     plan: LeadGenPlan
     user: SupervisorUserContext
     plan_json: Raw
+    recurrence: Recurrence | None = None
 
 
 class _Envelope(WireModel, kw_only=True, frozen=True):
     plan: Raw
     user: Raw
+    recurrence: Recurrence | None = None
 
 
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
@@ -54,7 +57,10 @@ def read_plan_submission(body: bytes, *, plan_id_suffix: str = "") -> ReadSubmis
         body.decode()
         envelope = _envelope_decoder.decode(body)
         submission = ReadSubmission(
-            _plan_decoder.decode(envelope.plan), _user_decoder.decode(envelope.user), envelope.plan
+            _plan_decoder.decode(envelope.plan),
+            _user_decoder.decode(envelope.user),
+            envelope.plan,
+            envelope.recurrence,
         )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _all_problems(body, error, plan_id_suffix) from None
@@ -72,7 +78,7 @@ def _with_plan_id_suffix(submission: ReadSubmission, suffix: str) -> ReadSubmiss
     plan = msgspec.structs.replace(submission.plan, id=submission.plan.id + suffix)
     # Only the id is written anew: the rest keeps its exact bytes.
     plan_json = {**_raw_object_decoder.decode(submission.plan_json), "id": Raw(encode(plan.id))}
-    return ReadSubmission(plan, submission.user, Raw(encode(plan_json)))
+    return submission._replace(plan=plan, plan_json=Raw(encode(plan_json)))
 
 
 def _suffix_problems(plan_id: str, suffix: str) -> list[PlanProblem]:

@@ -1,4 +1,4 @@
-"""Streams and bucket: created when missing, checked when there, and never changed."""
+"""Streams and buckets: created when missing, checked when there, and never changed."""
 
 import asyncio
 from dataclasses import replace
@@ -13,6 +13,7 @@ from leadplan_bus.errors import IncompatibleStreamError
 from leadplan_bus.topology import (
     Retention,
     ensure_topology,
+    monitor_runs_bucket,
     plan_data_bucket,
     plan_log_stream,
     plan_rejects_stream,
@@ -20,7 +21,7 @@ from leadplan_bus.topology import (
     stream_differences,
 )
 
-STREAMS = [plans_stream, plan_log_stream, plan_rejects_stream, plan_data_bucket]
+STREAMS = [plans_stream, plan_log_stream, plan_rejects_stream, plan_data_bucket, monitor_runs_bucket]
 OPERATORS_CHOICE: list[dict[str, Any]] = [
     {},
     {"max_age": 60.0},
@@ -56,6 +57,7 @@ BREAKING: list[tuple[Any, dict[str, Any], str]] = [
         "subject_transform is False, must be True",
     ),
     (plan_data_bucket, {"allow_rollup_hdrs": False}, "allow_rollup_hdrs is False, must be True"),
+    (monitor_runs_bucket, {"max_msgs_per_subject": -1}, "max_msgs_per_subject is -1, must be 1"),
 ]
 
 
@@ -111,6 +113,7 @@ async def test_a_bucket_of_another_shape_is_refused_and_left_alone(nc: Client):
     assert not (await js.stream_info("OBJ_PLAN_DATA")).config.allow_direct
 
 
-async def test_a_bucket_made_with_the_client_library_will_do(nc: Client):
+async def test_buckets_made_with_the_client_library_will_do(nc: Client):
     await nc.jetstream().create_object_store("PLAN_DATA")
+    await nc.jetstream().create_key_value(bucket="MONITOR_RUNS")
     await ensure_topology(nc.jetstream(), Retention())

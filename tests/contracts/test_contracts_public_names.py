@@ -8,8 +8,8 @@ def test_the_public_names_are_these():
         "CancelNotice", "ContractError", "DataRef", "LeadGenContext", "LeadGenExecutionResult", "LeadGenGoal",
         "LeadGenPlan", "LeadGenPlanStep", "LeadGenStepResult", "LeadGenStepStatus", "LeadPlanEventPayload",
         "LeadPlanEventType", "LeadToolExecutionEnv", "LeadToolExecutionResult", "LeadToolIdentifier", "LeadToolParams",
-        "OverallStatus", "PlanProblem", "PlanRejectedError", "PlanSubmission", "RetryPolicy", "SupervisorUserContext",
-        "ToolEffects", "ToolProgress", "ToolRequest",
+        "OverallStatus", "OverlapPolicy", "PlanProblem", "PlanRejectedError", "PlanSubmission", "Recurrence",
+        "RetryPolicy", "SupervisorUserContext", "ToolEffects", "ToolProgress", "ToolRequest",
     ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from leadplan_bus.connection import connect
 from leadplan_bus.topology import Retention, ensure_topology, executors_consumer
-from leadplan_contracts import SupervisorUserContext
+from leadplan_contracts import OverlapPolicy, Recurrence, SupervisorUserContext
 from leadplan_contracts.validation import read_plan_submission
 from leadplan_monitor.publishing import publish_schedule
 from leadplan_monitor.recurring_plan import build_submission
@@ -24,7 +24,8 @@ PLAN = {
         {"id": "monitor", "tool": "MONITOR_SETUP", "params": {}, "dependsOn": ["search"]},
     ],
 }
-SUBMISSION = build_submission(PLAN, USER, monitor_step="monitor", recurring_id="plan_1-monitor")
+RECURRENCE = Recurrence(id="m1", overlap=OverlapPolicy.SKIP)
+SUBMISSION = build_submission(PLAN, USER, RECURRENCE, monitor_step="monitor", recurring_id="plan_1-monitor")
 
 
 @pytest.fixture
@@ -52,6 +53,7 @@ async def test_a_schedule_fires_a_valid_submission_again_and_again(nc, plans):
         assert submission.plan.id == f"plan_1-monitor-{sequence}"
         assert [step.id for step in submission.plan.steps] == ["search"]
         assert submission.user == USER
+        assert submission.recurrence == RECURRENCE
         await message.ack()
 
 

@@ -1,12 +1,13 @@
 import msgspec
 import pytest
 
-from leadplan_contracts import SupervisorUserContext
+from leadplan_contracts import OverlapPolicy, Recurrence, SupervisorUserContext
 from leadplan_contracts.validation import read_plan_submission
 from leadplan_monitor.errors import RecurringPlanError
 from leadplan_monitor.recurring_plan import build_submission, default_monitor_id, recurring_plan_id
 
 USER = SupervisorUserContext(user_id="u_7", account_id="acct_3", email="owner@example.com")
+RECURRENCE = Recurrence(id="weekly", overlap=OverlapPolicy.QUEUE, schedule="0 9 * * 1", time_zone="UTC")
 LONGEST_SUFFIX = f"-{2**64 - 1}"
 
 
@@ -39,7 +40,7 @@ FORK = plan(
 
 def built(source, **more):
     arguments = {"monitor_step": "monitor", "recurring_id": "plan_01HZX4-monitor", **more}
-    return msgspec.json.decode(build_submission(source, USER, **arguments))
+    return msgspec.json.decode(build_submission(source, USER, RECURRENCE, **arguments))
 
 
 def test_only_the_steps_before_the_monitor_run_again():
@@ -48,6 +49,9 @@ def test_only_the_steps_before_the_monitor_run_again():
     assert [one["id"] for one in submission["plan"]["steps"]] == ["search", "save"]
     assert submission["plan"]["steps"][0] == FORK["steps"][0]
     assert submission["user"] == {"userId": "u_7", "accountId": "acct_3", "email": "owner@example.com"}
+    assert submission["recurrence"] == {
+        "id": "weekly", "overlap": "queue", "schedule": "0 9 * * 1", "timeZone": "UTC",
+    }  # fmt: skip
 
 
 def test_the_rest_of_the_plan_stays_as_it_was():
@@ -111,6 +115,7 @@ def test_long_ids_are_cut_and_stay_different():
 
 
 def test_the_longest_id_still_takes_the_executors_suffix():
-    body = build_submission(FORK, USER, monitor_step="monitor", recurring_id=recurring_plan_id("p" * 128, "m" * 128))
+    recurring_id = recurring_plan_id("p" * 128, "m" * 128)
+    body = build_submission(FORK, USER, RECURRENCE, monitor_step="monitor", recurring_id=recurring_id)
 
     assert len(read_plan_submission(body, plan_id_suffix=LONGEST_SUFFIX).plan.id) == 128

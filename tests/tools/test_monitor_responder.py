@@ -6,7 +6,7 @@ import pytest
 from nats.js.api import RawStreamMsg
 
 from leadplan_bus.topology import Retention, ensure_topology, plans_stream
-from leadplan_contracts import SupervisorUserContext
+from leadplan_contracts import OverlapPolicy, Recurrence, SupervisorUserContext
 from leadplan_contracts.validation import read_plan_submission
 from leadplan_monitor.responder import responder
 from leadplan_responder.testing import call_tool
@@ -49,6 +49,7 @@ async def test_a_monitor_is_a_message_schedule_that_submits_its_part_of_the_plan
         "monitorId": "plan_1-monitor",
         "schedule": "0 9 * * 1",
         "timeZone": "Europe/London",
+        "overlap": "skip",
         "planId": "plan_1-monitor",
         "subject": "plans.schedule.plan_1-monitor",
     }
@@ -62,6 +63,18 @@ async def test_a_monitor_is_a_message_schedule_that_submits_its_part_of_the_plan
     assert submission.plan.id == "plan_1-monitor-17"
     assert [step.id for step in submission.plan.steps] == ["search"]
     assert submission.user == USER
+    assert submission.recurrence == Recurrence(
+        id="plan_1-monitor", overlap=OverlapPolicy.SKIP, schedule="0 9 * * 1", time_zone="Europe/London"
+    )
+
+
+async def test_a_monitor_whose_runs_wait_for_one_another(nc, js):
+    call = await set_up(nc, overlap="queue", monitorId="weekly")
+
+    assert call.data["overlap"] == "queue"
+    submission = read_plan_submission((await stored(js, "weekly")).data or b"")
+    assert submission.recurrence is not None
+    assert (submission.recurrence.id, submission.recurrence.overlap) == ("weekly", OverlapPolicy.QUEUE)
 
 
 async def test_an_interval_is_stored_without_a_time_zone(nc, js):
@@ -126,8 +139,8 @@ async def test_many_set_ups_of_one_monitor_at_once_end_with_one_schedule(nc, js)
         ({"timeZone": "Mars/Olympus"}, "bad_schedule", "no time zone"),
         ({"plan": {**PLAN, "steps": None}}, "bad_monitored_part", "over 32 KiB"),
         ({"step_id": "aside"}, "bad_monitored_part", "depends on no step"),
-        # Only the server knows the calendar: it finds no such day.
-        ({"schedule": "0 9 31 2 *"}, "schedule_not_stored", "31 February.*10189"),
+        ({"schedule": "0 9 31 2 *"}, "bad_schedule", "31 never comes in month 2"),
+        ({"overlap": "sometimes"}, "invalid_params", "overlap"),
     ],
 )
 async def test_misuse_is_refused_for_good_and_nothing_is_stored(nc, js, params, code, complaint):

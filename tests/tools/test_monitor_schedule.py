@@ -17,6 +17,12 @@ from leadplan_monitor.schedule import ServerSchedule, parse_schedule
         ("0 9 * * 5-7", "0 0 9 * * 5,6,0"),
         ("0 9 * * 1-7/3,tue", "0 0 9 * * 1,4,0,tue"),
         ("0 9 * * 0-6", "0 0 9 * * 0-6"),
+        # Days that come seldom, or only by their day of week.
+        ("0 9 29 2 *", "0 0 9 29 2 *"),
+        ("0 9 31 2,3 *", "0 0 9 31 2,3 *"),
+        ("0 9 31 */6 *", "0 0 9 31 */6 *"),
+        ("0 9 28/3 2 *", "0 0 9 28/3 2 *"),
+        ("0 9 31 2 1", "0 0 9 31 2 1"),
     ],
 )
 def test_five_fields_become_the_servers_six(written, sent):
@@ -62,6 +68,10 @@ def test_intervals_go_without_a_time_zone(written, sent):
         ("1-2-3 * * * *", "'2-3' is no minute"),
         ("٣ * * * *", "is no minute"),
         ("0 9 ? * 1", "'\\?' is no day of month"),
+        ("0 9 31 2 *", "day of month 31 never comes in month 2"),
+        ("0 9 30-31 feb *", "day of month 30-31 never comes in month feb"),
+        ("0 9 31 4,6,9-11/2 *", "never comes in month 4,6,9-11/2"),
+        ("0 9 30/1 2 *", "never comes"),
         ("every 59s", "too often.*once a minute"),
         ("every 0m", "too often"),
         ("every 367d", "too seldom"),

@@ -1,4 +1,4 @@
-"""The streams and the bucket that leadplan needs: their configuration, creation and check (protocol section 1)."""
+"""The streams and buckets that leadplan needs: their configuration, creation and check (protocol section 1)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -102,6 +102,29 @@ def plan_data_bucket(retention: Retention) -> StreamConfig:
     )
 
 
+def monitor_runs_bucket(retention: Retention) -> StreamConfig:
+    """The key-value bucket that says which run of a recurring plan goes on, as the stream that it is (ADR-8).
+
+    An entry must outlive the run that it names. No run outlives its message in ``PLANS``, and the log is kept longer.
+    Without ``allow_direct`` reads are answered by the leader, never by a replica that lags behind.
+    """
+    bucket = subjects.MONITOR_RUNS_BUCKET
+    return StreamConfig(
+        name=f"KV_{bucket}",
+        description="Which run of a recurring plan goes on",
+        subjects=[f"$KV.{bucket}.>"],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        storage=StorageType.FILE,
+        num_replicas=retention.replicas,
+        max_age=retention.plan_log_seconds,
+        max_msgs_per_subject=1,
+        allow_rollup_hdrs=True,
+        allow_msg_ttl=True,
+        deny_delete=True,
+    )
+
+
 def executors_consumer(lease_seconds: float, max_ack_pending: int) -> ConsumerConfig:
     """The consumer that all executors pull from; its ack wait is the lease on a plan."""
     return ConsumerConfig(
@@ -120,10 +143,10 @@ async def ensure_topology(js: JetStreamContext, retention: Retention) -> None:
 
     Raises:
         JetStreamDisabledError: the server has no JetStream.
-        IncompatibleStreamError: a stream or the bucket exists with another configuration; nothing is changed.
+        IncompatibleStreamError: a stream or bucket exists with another configuration; nothing is changed.
     """
     try:
-        for stream in (plans_stream, plan_log_stream, plan_rejects_stream, plan_data_bucket):
+        for stream in (plans_stream, plan_log_stream, plan_rejects_stream, plan_data_bucket, monitor_runs_bucket):
             await _ensure_stream(js, stream(retention))
     except ServiceUnavailableError as error:
         if error.err_code in _JETSTREAM_OFF or error.err_code is None:
@@ -163,7 +186,7 @@ def stream_differences(present: StreamConfig, wanted: StreamConfig) -> list[str]
         ("storage", _plain(present.storage), _plain(wanted.storage)),
         ("sealed", bool(present.sealed), False),
         ("no_ack", bool(present.no_ack), False),
-        ("max_msgs_per_subject", present.max_msgs_per_subject, -1),
+        ("max_msgs_per_subject", present.max_msgs_per_subject, wanted.max_msgs_per_subject),
         ("mirror", present.mirror is None, True),
         ("subject_transform", present.subject_transform is None, True),
     ]

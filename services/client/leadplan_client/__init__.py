@@ -1,4 +1,4 @@
-"""What a Supervisor or a UI needs: build a plan from a goal, submit it, follow it, fetch its result.
+"""What a Supervisor or a UI needs: build a plan from a goal, submit it, follow it, fetch its result; see to monitors.
 
 It needs nats-py and msgspec only.
 """
@@ -9,6 +9,7 @@ from leadplan_client.errors import (
     ConnectionLostError,
     EventsLostError,
     GoalError,
+    InvalidMonitorIdError,
     InvalidPlanIdError,
     NoAnswerError,
     PlanNotFinishedError,
@@ -18,17 +19,27 @@ from leadplan_client.errors import (
     SubmissionRefusedError,
     SubmissionRejectedError,
     SubmissionUnconfirmedError,
+    UnknownMonitorError,
     UnknownPlanError,
     UnreadableEventError,
+    UnreadableMonitorError,
 )
+from leadplan_client.monitor_models import FiredRun, Monitor, MonitorRun, MonitorStep
+from leadplan_client.monitors import MonitorClient
 from leadplan_client.planner import plan_lead_generation
 
 __all__ = [
     "ClientError",
     "ConnectionLostError",
     "EventsLostError",
+    "FiredRun",
     "GoalError",
+    "InvalidMonitorIdError",
     "InvalidPlanIdError",
+    "Monitor",
+    "MonitorClient",
+    "MonitorRun",
+    "MonitorStep",
     "NoAnswerError",
     "PlanClient",
     "PlanNotFinishedError",
@@ -38,7 +49,9 @@ __all__ = [
     "SubmissionRefusedError",
     "SubmissionRejectedError",
     "SubmissionUnconfirmedError",
+    "UnknownMonitorError",
     "UnknownPlanError",
     "UnreadableEventError",
+    "UnreadableMonitorError",
     "plan_lead_generation",
 ]

@@ -11,7 +11,7 @@ from leadplan_bus.claim_check import ClaimCheck
 from leadplan_client.errors import InvalidPlanIdError
 from leadplan_client.following import DEFAULT_REREAD_SECONDS, PlanFollower
 from leadplan_client.results import PlanResults
-from leadplan_client.submission import publish_submission
+from leadplan_client.submission import MESSAGE_ID_HEADER, publish_submission
 from leadplan_contracts import (
     LeadGenExecutionResult,
     LeadGenPlan,
@@ -62,7 +62,8 @@ class PlanClient:
 
     async def submit_json(self, body: bytes, *, message_id: str | None = None) -> int:
         """Like ``submit``, for a submission that is JSON already; nothing of it is checked or changed here."""
-        return await publish_submission(self._nc, self._js, body, message_id)
+        headers = {MESSAGE_ID_HEADER: message_id} if message_id is not None else None
+        return await publish_submission(self._nc, self._js, body, headers)
 
     def follow(
         self,

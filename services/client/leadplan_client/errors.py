@@ -3,6 +3,9 @@
 ClientError
 ├── GoalError                     the caller: no plan can be built from this goal and context
 ├── InvalidPlanIdError            the caller: the text is no plan id
+├── InvalidMonitorIdError         the caller: the text is no monitor id
+├── UnknownMonitorError           the caller: there is no monitor of this id (and account)
+├── UnreadableMonitorError        the operator: the schedule holds something that is no plan
 ├── SubmissionError               the plan isn't known to be stored
 │   ├── PlanTooLargeError         the caller: the plan doesn't fit into a message
 │   ├── SubmissionRefusedError    the operator: the server didn't store the plan
@@ -36,6 +39,38 @@ class InvalidPlanIdError(ClientError, ValueError):
     def __init__(self, plan_id: str) -> None:
         self.plan_id = plan_id
         super().__init__(f"{plan_id[:80]!r} is no plan id: 1 to 128 letters, digits, _ and -, first no _")
+
+
+class InvalidMonitorIdError(ClientError, ValueError):
+    """The text is no monitor id."""
+
+    def __init__(self, monitor_id: str) -> None:
+        self.monitor_id = monitor_id
+        super().__init__(f"{monitor_id[:80]!r} is no monitor id: 1 to 128 letters, digits, _ and -")
+
+
+class UnknownMonitorError(ClientError):
+    """There is no monitor of this id, or it belongs to another account than the one asked for.
+
+    Attributes:
+        monitor_id: the id.
+        alike: ids of monitors that look alike.
+    """
+
+    def __init__(self, monitor_id: str, account: str | None, alike: list[str]) -> None:
+        self.monitor_id = monitor_id
+        self.alike = alike
+        whose = f" of account {account}" if account is not None else ""
+        hint = f": did you mean {' or '.join(alike)}?" if alike else " (leadplan monitors list shows those there are)"
+        super().__init__(f"there is no monitor {monitor_id}{whose}{hint}")
+
+
+class UnreadableMonitorError(ClientError):
+    """The schedule was stored by another program, and what it would publish is no plan."""
+
+    def __init__(self, monitor_id: str) -> None:
+        self.monitor_id = monitor_id
+        super().__init__(f"the schedule of monitor {monitor_id} holds no plan: set it up again, or remove it")
 
 
 class SubmissionError(ClientError):

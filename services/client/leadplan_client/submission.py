@@ -1,5 +1,7 @@
 """Putting a submission into the work queue, and saying clearly why it isn't there."""
 
+from collections.abc import Mapping
+
 from nats.aio.client import Client
 from nats.errors import ConnectionClosedError, NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
@@ -20,14 +22,15 @@ from leadplan_contracts.subjects import PLANS_EXECUTE, PLANS_STREAM
 MESSAGE_ID_HEADER = "Nats-Msg-Id"
 
 
-async def publish_submission(nc: Client, js: JetStreamContext, body: bytes, message_id: str | None) -> int:
+async def publish_submission(
+    nc: Client, js: JetStreamContext, body: bytes, headers: Mapping[str, str] | None = None
+) -> int:
     """Publish on ``plans.execute`` and wait for the acknowledgement; the errors are those of ``PlanClient.submit``."""
-    headers = {MESSAGE_ID_HEADER: message_id} if message_id is not None else None
     size = encoded_size(body, headers)
     if size > nc.max_payload:
         raise PlanTooLargeError(size, nc.max_payload)
     try:
-        return (await js.publish(PLANS_EXECUTE, body, headers=headers)).seq
+        return (await js.publish(PLANS_EXECUTE, body, headers=dict(headers) if headers else None)).seq
     except NoStreamResponseError:
         await require_stream(js, PLANS_STREAM)
         raise SubmissionRefusedError(f"stream {PLANS_STREAM} has no leader at the moment, try again") from None

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import re
 import secrets
+from typing import assert_never
 
 import msgspec
 import structlog
@@ -13,9 +14,10 @@ from nats.errors import Error as NatsError
 
 from leadplan_bus.claim_check import ClaimCheck
 from leadplan_bus.tokens import new_token
-from leadplan_contracts import PlanProblem, PlanRejectedError, subjects
+from leadplan_contracts import PlanProblem, PlanRejectedError, Recurrence, subjects
 from leadplan_contracts.error_codes import RejectionCode
 from leadplan_contracts.events import OriginalMessage, PlanRejected, PlanRejectedMeta, PlanStarted
+from leadplan_contracts.recurrence import RecurringRun
 from leadplan_contracts.validation import ReadSubmission, as_many_as_fit, read_plan_submission
 from leadplan_contracts.wire import encode
 from leadplan_executor.clock import now_ms
@@ -25,6 +27,7 @@ from leadplan_executor.errors import FenceLostError
 from leadplan_executor.intake import Delivery
 from leadplan_executor.plan_execution import Ending, PlanExecution
 from leadplan_executor.plan_log import PlanLog, StoredEvent, event_headers
+from leadplan_executor.run_admission import ASK_AGAIN_SECONDS, Refuse, Refused, RunAdmission, Start, Wait
 from leadplan_executor.tool_calls import ToolCaller
 from leadplan_executor.tool_directory import ToolDirectory
 
@@ -68,6 +71,7 @@ class SubmissionHandler:
         self._directory = directory
         self._claim_check = claim_check
         self._busy_limit_ms = busy_limit_ms
+        self._run_admission = RunAdmission(nc)
         self._executions: set[PlanExecution] = set()
         self._draining = False
 
@@ -99,6 +103,8 @@ class SubmissionHandler:
         except PlanRejectedError as error:
             await self._reject(delivery, error.plan_id, error.problems)
             return
+        if not fired:
+            submission = submission._replace(recurrence=None)
         try:
             if delivery.delivered == 1 and await self._begin(delivery, submission):
                 return
@@ -118,6 +124,9 @@ class SubmissionHandler:
         if problems:
             await self._reject(delivery, run.plan_id, problems)
             return True
+        recurrence = submission.recurrence
+        if recurrence is not None and not await self._may_begin(delivery, recurrence, run.plan_id):
+            return True
         try:
             await self._execute(delivery, run, 0, first)
         except FenceLostError:
@@ -125,6 +134,24 @@ class SubmissionHandler:
                 raise
             return False
         return True
+
+    async def _may_begin(self, delivery: Delivery, recurrence: Recurrence, plan_id: str) -> bool:
+        """Whether this run of a recurring plan begins now; else its delivery is settled."""
+        firing = RecurringRun(plan_id=plan_id, submission=delivery.stream_sequence)
+        admission = await self._run_admission.admit(recurrence, firing)
+        match admission:
+            case Start():
+                return True
+            case Wait():
+                # Neither a slot nor the lease is kept for it.
+                await delivery.hand_back(ASK_AGAIN_SECONDS)
+            case Refuse(problem):
+                await self._reject(delivery, plan_id, [problem])
+            case Refused():
+                await delivery.ack()
+            case _:
+                assert_never(admission)
+        return False
 
     async def _continue(self, delivery: Delivery, submission: ReadSubmission) -> None:
         """Deal with a plan that may have a log: take it over, or see that there is nothing left to do."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from leadplan_contracts import LeadGenPlan, SupervisorUserContext
+from leadplan_contracts import LeadGenPlan, Recurrence, SupervisorUserContext
 from leadplan_contracts.errors import PlanRejectedError
 from leadplan_contracts.graph import PlanGraph
 from leadplan_contracts.validation import read_plan_submission
@@ -31,15 +31,21 @@ def recurring_plan_id(plan_id: str, monitor_id: str) -> str:
 
 
 def build_submission(
-    plan: Mapping[str, Any], user: SupervisorUserContext, *, monitor_step: str, recurring_id: str
+    plan: Mapping[str, Any],
+    user: SupervisorUserContext,
+    recurrence: Recurrence,
+    *,
+    monitor_step: str,
+    recurring_id: str,
 ) -> bytes:
-    """The message that the schedule publishes on ``plans.execute``: ``{plan, user}`` as JSON.
+    """The message that the schedule publishes on ``plans.execute``: ``{plan, user, recurrence}`` as JSON.
 
     The plan is kept as it was submitted, unknown keys included, but for its id and its steps.
 
     Args:
         plan: the plan as the request carries it.
         user: on whose behalf it was submitted.
+        recurrence: the monitor, and what becomes of runs that would overlap.
         monitor_step: the id of the monitor step.
         recurring_id: the id of the plan in the message (``recurring_plan_id``).
 
@@ -49,7 +55,7 @@ def build_submission(
     """
     steps = _steps_before(plan, monitor_step)
     recurring = {**plan, "id": recurring_id, "steps": steps}
-    submission = encode({"plan": recurring, "user": user})
+    submission = encode({"plan": recurring, "user": user, "recurrence": recurrence})
     try:
         # The longest suffix that the executor can add.
         read_plan_submission(submission, plan_id_suffix=f"-{2**64 - 1}")

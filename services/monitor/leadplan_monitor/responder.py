@@ -1,5 +1,6 @@
 """What ``leadplan tool MONITOR_SETUP`` serves."""
 
+from leadplan_contracts import OverlapPolicy, Recurrence
 from leadplan_monitor.errors import MonitorError, MonitorTakenError, ScheduleError, SchedulePublishError
 from leadplan_monitor.models import MonitorParams, MonitorResult
 from leadplan_monitor.publishing import publish_schedule
@@ -17,9 +18,17 @@ def responder() -> Responder:
         """Set up a recurring run of the steps that this step depends on."""
         monitor_id = params.monitor_id or default_monitor_id(ctx.plan_id, ctx.step_id)
         recurring_id = recurring_plan_id(ctx.plan_id, monitor_id)
+        recurrence = Recurrence(
+            id=monitor_id,
+            overlap=OverlapPolicy(params.overlap),
+            schedule=params.schedule,
+            time_zone=params.time_zone,
+        )
         try:
             schedule = parse_schedule(params.schedule, params.time_zone)
-            submission = build_submission(ctx.plan, ctx.user, monitor_step=ctx.step_id, recurring_id=recurring_id)
+            submission = build_submission(
+                ctx.plan, ctx.user, recurrence, monitor_step=ctx.step_id, recurring_id=recurring_id
+            )
             stored = await publish_schedule(ctx.nats, monitor_id, schedule, submission, user=ctx.user)
         except MonitorError as error:
             raise _tool_error(error) from error
@@ -28,6 +37,7 @@ def responder() -> Responder:
             monitor_id=monitor_id,
             schedule=params.schedule,
             time_zone=params.time_zone,
+            overlap=params.overlap,
             plan_id=recurring_id,
             subject=stored.subject,
         )

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted(
     [
         *ROOT.glob("*.md"),
-        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("docs/**/*.md"),
         *ROOT.glob("deploy/*.md"),
         *ROOT.glob("services/*/*.md"),
         *ROOT.glob("examples/*/*.md"),

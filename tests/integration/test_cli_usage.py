@@ -34,6 +34,8 @@ COMMANDS = [
     "health",
     "new-tool",
     "conformance",
+    "leads",
+    "monitors",
 ]
 GOAL = "Find dentists in Leeds and start outreach"
 

@@ -1,5 +1,6 @@
 """PROCESS TESTS: ``leadplan demo`` and ``leadplan dev``, with every process that they start (about 20 s in all)."""
 
+import asyncio
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.aio.client import Client
 
 LEADPLAN = [sys.executable, "-m", "leadplan_cli"]
 STEPS = ["search", "domains", "enrich", "save", "outreach", "monitor"]
@@ -65,6 +67,28 @@ def test_the_demo_runs_six_steps_and_leaves_nothing_behind(tmp_path: Path):
         assert re.search(rf"^{step} +", outcome.stdout, re.MULTILINE)
     assert "3 places for 'dentists in Leeds'" in outcome.stdout
     assert list(tmp_path.iterdir()) == []
+    _, leads, monitors, monitor_run = re.split(r"^\$ leadplan .*\n", outcome.stdout, flags=re.MULTILINE)
+    assert leads.startswith("Email ")
+    saved = re.search(r"^save +(\d+) new leads?, 0 updated", outcome.stdout, re.MULTILINE)
+    assert saved is not None
+    assert len(re.findall(r"^\S+@\S+ ", leads, re.MULTILINE)) == min(int(saved[1]), 5) > 0
+    assert "-monitor  0 9 * * 1 (Europe/London), next Mon " in monitors
+    assert "4 steps: search, domains, enrich, save" in monitors
+    assert f"the monitor ran: 0 new leads, {saved[1]} known." in monitor_run
+
+
+async def test_both_runs_are_told_as_events_and_no_monitor_stays_on_a_given_server(
+    nats_url: str, nc: Client, tmp_path: Path
+) -> None:
+    outcome = await asyncio.to_thread(run, "demo", "--target", "2", "--json", tmp_path=tmp_path, NATS_URL=nats_url)
+    assert outcome.returncode == 0, outcome.stderr
+    first, *_, last = seen = events(outcome.stdout)
+    assert [event["planId"] for event in seen if event["type"] == "PLAN_STARTED"] == [first["planId"], last["planId"]]
+    assert last["planId"].startswith(f"{first['planId']}-monitor-")
+    completed = [event["result"]["overallStatus"] for event in seen if event["type"] == "PLAN_COMPLETED"]
+    assert completed == ["succeeded", "succeeded"]
+    schedules = await nc.jetstream().stream_info("PLANS", subjects_filter="plans.schedule.>")
+    assert not schedules.state.subjects
 
 
 def test_a_failing_tool_is_retried_and_its_dependants_are_skipped(tmp_path: Path):
@@ -103,16 +127,17 @@ def dev(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
     process.wait()
 
 
-def nats_url_of(tmp_path: Path) -> str:
-    wait_until(lambda: "export NATS_URL" in (tmp_path / "out").read_text())
-    found = re.search(r"export NATS_URL=(\S+)", (tmp_path / "out").read_text())
-    assert found is not None
-    return found[1]
+def exported(tmp_path: Path) -> dict[str, str]:
+    """What dev tells people to export."""
+    # The last line of its hints.
+    wait_until(lambda: "leadplan health" in (tmp_path / "out").read_text())
+    return dict(re.findall(r"export (\w+)=(\S+)", (tmp_path / "out").read_text()))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at its children in /proc")
 def test_dev_serves_what_its_hints_say_until_ctrl_c(dev: "subprocess.Popen[bytes]", tmp_path: Path):
-    url = nats_url_of(tmp_path)
+    hints = exported(tmp_path)
+    url = hints["NATS_URL"]
     plan = run("plan", "Find vets in Hull", "--target", "2", "--sequence", "42", "-o", "plan.json", tmp_path=tmp_path)
     assert plan.returncode == 0, plan.stderr
     watched = run("submit", "plan.json", "--watch", tmp_path=tmp_path, NATS_URL=url)
@@ -121,6 +146,11 @@ def test_dev_serves_what_its_hints_say_until_ctrl_c(dev: "subprocess.Popen[bytes
     replayed = run("watch", plan_id, "--json", tmp_path=tmp_path, NATS_URL=url)
     assert replayed.returncode == 0
     assert [event["type"] for event in events(replayed.stdout)][-1] == "PLAN_COMPLETED"
+
+    lists = run("leads", "list", "--json", tmp_path=tmp_path, **hints)
+    assert [json.loads(line)["name"] for line in lists.stdout.splitlines()] == ["Hull vets"], lists.stderr
+    monitors = run("monitors", "list", "--json", tmp_path=tmp_path, **hints)
+    assert [json.loads(line)["id"] for line in monitors.stdout.splitlines()] == [f"{plan_id}-monitor"], monitors.stderr
 
     second = run("dev", tmp_path=tmp_path)
     assert second.returncode == 1

@@ -1,5 +1,7 @@
 """Switched-on failures, recorded requests and the reset of the sandbox."""
 
+import time
+
 import httpx
 import pytest
 
@@ -80,6 +82,12 @@ async def test_a_fault_can_only_delay(sandbox):
     ("fault", "problem"),
     [
         ({}, "path"),
+        ({"path": "/v2/", "status": 503, "after": -1}, "after"),
+        ({"path": "/v2/", "status": 503, "contains": ""}, "contains"),
+        ({"path": "/v2/", "drop": "soon"}, "drop"),
+        ({"path": "/v2/", "drop": "before", "status": 503}, "drop before the answer"),
+        ({"path": "/v2/", "answer": "html", "body": "x"}, "body"),
+        ({"path": "/v2/", "delayMs": 1, "body": "x"}, "body"),
         ({"path": "/admin/faults", "status": 500}, "path"),
         ({"path": "/v2/"}, "status"),
         ({"path": "/v2/", "delayMs": 5, "retryAfter": 1}, "retryAfter"),
@@ -131,6 +139,145 @@ async def test_keys_are_never_recorded(sandbox):
     assert len(recorded.json()["requests"]) == 4
     assert secret not in recorded.text
     assert "x-goog-api-key" in recorded.text
+
+
+async def test_requests_tell_when_they_arrived(sandbox):
+    before = time.monotonic()
+    await account(sandbox)
+    await account(sandbox)
+    first, second = (await sandbox.get("/admin/requests")).json()["requests"]
+    assert int(before * 1000) <= first["arrivedMs"] <= second["arrivedMs"] <= time.monotonic() * 1000
+
+
+async def test_a_fault_can_come_in_the_middle(sandbox):
+    await switch_on(sandbox, path="/v2/account", status=429, after=2, times=1, retryAfter=1)
+    assert [(await account(sandbox)).status_code for _ in range(5)] == [200, 200, 429, 200, 200]
+    assert (await sandbox.get("/admin/faults")).json() == {"faults": []}
+
+
+async def test_a_fault_that_waits_leaves_requests_to_the_next_one(sandbox):
+    await switch_on(sandbox, path="/v2/account", status=429, after=1, times=1)
+    await switch_on(sandbox, path="/v2/account", status=503, times=1)
+    assert [(await account(sandbox)).status_code for _ in range(3)] == [503, 429, 200]
+
+
+async def test_a_fault_can_mean_one_domain_or_one_person_only(sandbox):
+    await switch_on(sandbox, path="/v2/domain-search", contains="Leeds-Dental.co.uk", status=500)
+    await switch_on(sandbox, path="/v2/sequences", contains="ada@sandbox.example", status=502)
+
+    async def search(domain):
+        return (await sandbox.get("/v2/domain-search", params={"domain": domain}, headers=HUNTER)).status_code
+
+    async def add(email):
+        path = "/v2/sequences/42/recipients"
+        return (await sandbox.post(path, json={"emails": [email]}, headers=HUNTER)).status_code
+
+    assert [await search(domain) for domain in ("a.com", "leeds-dental.co.uk")] == [200, 500]
+    assert [await add(email) for email in ("bob@sandbox.example", "ada@sandbox.example")] == [201, 502]
+    assert (await sandbox.get("/v2/people/find", params={"email": "ada@sandbox.example"}, headers=HUNTER)).is_success
+
+
+async def test_an_answer_can_be_a_web_page_or_broken_json(sandbox):
+    await switch_on(sandbox, path="/v2/", answer="html", times=1)
+    page = await account(sandbox)
+    assert (page.status_code, page.headers["content-type"]) == (502, "text/html; charset=utf-8")
+    await switch_on(sandbox, path="/v2/", answer="garbage", times=1)
+    garbage = await account(sandbox)
+    assert (garbage.status_code, garbage.headers["content-type"]) == (200, "application/json")
+    with pytest.raises(ValueError, match="Unterminated"):
+        garbage.json()
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "retry_after"),
+    [
+        ("status=503; retry-after=2; delay-ms=1", 503, "2"),
+        (" status = 429 ;retry-after=0", 429, "0"),
+        ("answer=html", 502, None),
+        ("answer=html; status=404", 404, None),
+        ("answer=garbage", 200, None),
+        ("body-ms=10", 200, None),
+    ],
+)
+async def test_one_request_can_ask_for_its_failure(sandbox, header, status, retry_after):
+    answer = await sandbox.get("/v2/account", headers=HUNTER | {"Sandbox-Fault": header})
+    assert (answer.status_code, answer.headers.get("Retry-After")) == (status, retry_after)
+    assert (await account(sandbox)).status_code == 200
+
+
+async def test_a_header_comes_before_the_faults_and_uses_none_up(sandbox):
+    await switch_on(sandbox, path="/v2/", status=500, times=1)
+    assert (await sandbox.get("/v2/account", headers=HUNTER | {"Sandbox-Fault": "status=503"})).status_code == 503
+    assert [(await account(sandbox)).status_code for _ in range(2)] == [500, 200]
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        ("", "'' is none of status, answer,"),
+        ("stauts=503", "'stauts' is none of"),
+        ("status=503;", "'' is none of"),
+        ("status=503; status=500", "status stands twice"),
+        ("status", "status needs a value, such as status=503"),
+        ("delay-ms=", "delay-ms needs a value"),
+        ("status=soon", "status: Input should be a valid integer"),
+        ("status=99", "status: Input should be greater than or equal to 200"),
+        ("delay-ms=-1", "delay-ms: "),
+        ("answer=poem", "answer: Input should be 'html' or 'garbage'"),
+        ("retry-after=2", "retryAfter needs a status or an answer"),
+        ("delay-ms=0", "a fault needs a status"),
+        ("drop; status=503", "drop before the answer leaves no room"),
+    ],
+)
+async def test_a_header_that_cannot_be_read_is_refused_with_the_reason(sandbox, header, problem):
+    answer = await sandbox.get("/v2/account", headers=HUNTER | {"Sandbox-Fault": header})
+    assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert error["path"] == "Sandbox-Fault"
+    assert error["message"].startswith(problem)
+
+
+async def test_quotas_can_be_changed_and_come_back_with_a_reset(sandbox):
+    at_start = (await sandbox.get("/admin/quotas")).json()
+    assert at_start == {
+        "rateLimits": False, "hunterCredits": 100_000, "hunterRateLimitStatus": 429, "hunterQuotaStatus": 402,
+    }  # fmt: skip
+    changed = await sandbox.patch("/admin/quotas", json={"hunterCredits": 0, "hunterQuotaStatus": 429})
+    assert changed.json() == at_start | {"hunterCredits": 0, "hunterQuotaStatus": 429}
+    search = await sandbox.get("/v2/domain-search", params={"domain": "a.com"}, headers=HUNTER)
+    assert (search.status_code, search.json()["errors"][0]["id"]) == (429, "usage_limit_reached")
+    assert (await account(sandbox)).json()["data"]["requests"]["credits"]["available"] == 0
+    await sandbox.post("/admin/reset")
+    assert (await sandbox.get("/admin/quotas")).json() == at_start
+
+
+async def test_rate_limits_can_be_switched_on_and_off(sandbox):
+    async def search(count):
+        params = {"domain": "a.com"}
+        return [
+            (await sandbox.get("/v2/domain-search", params=params, headers=HUNTER)).status_code for _ in range(count)
+        ]
+
+    assert set(await search(20)) == {200}
+    await sandbox.patch("/admin/quotas", json={"rateLimits": True})
+    assert await search(16) == [200] * 15 + [429]
+    await sandbox.patch("/admin/quotas", json={"rateLimits": False})
+    assert set(await search(5)) == {200}
+
+
+@pytest.mark.parametrize("change", [{"hunterCredits": -1}, {"hunterQuotaStatus": 500}, {"credits": 5}, []])
+async def test_a_bad_quota_is_refused_with_the_reason(sandbox, change):
+    answer = await sandbox.patch("/admin/quotas", json=change)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["message"]
+
+
+async def test_the_world_tells_what_there_is_to_find(sandbox):
+    world = (await sandbox.get("/admin/world")).json()
+    assert {"name": "Leeds", "country": "GB", "location": {"latitude": 53.801, "longitude": -1.549}} in world["cities"]
+    assert {"word": "dentist", "placeType": "dentist", "industry": "Dentists"} in world["trades"]
+    found = await sandbox.post("/v1/places:searchText", json={"textQuery": world["exampleQuery"]}, headers=GOOGLE)
+    assert found.json()["places"]
 
 
 async def test_a_reset_brings_back_the_first_state(sandbox):

@@ -38,12 +38,13 @@ def explained(error: Exception) -> CommandError | None:
     from nats.errors import Error as NatsError
 
     from leadplan_bus.errors import BusError, InvalidAddressError
-    from leadplan_client.errors import ClientError, GoalError, InvalidPlanIdError
+    from leadplan_client.errors import ClientError, GoalError, InvalidMonitorIdError, InvalidPlanIdError
     from leadplan_responder.errors import ConfigurationError
 
     if isinstance(error, CommandError):
         return error
-    if isinstance(error, ConfigurationError | GoalError | InvalidAddressError | InvalidPlanIdError):
+    bad_use = (ConfigurationError, GoalError, InvalidAddressError, InvalidMonitorIdError, InvalidPlanIdError)
+    if isinstance(error, bad_use):
         return CommandError(str(error), exit_code=BAD_USE)
     if isinstance(error, BusError | ClientError | ConnectionError):
         return CommandError(str(error))

@@ -49,8 +49,10 @@ def demo(
     """Run a plan from goal to result, and watch it live.
 
     Starts a NATS server (unless NATS_URL names one), an executor, the six tools as processes of their own, and a
-    sandbox that stands in for the paid APIs: no keys are needed, no mail is sent, and nothing is left behind. Exit
-    code 0 when the plan succeeded, 1 when it failed or was partial.
+    sandbox that stands in for the paid APIs: no keys are needed, no mail is sent, and nothing is left behind. Then the
+    plan's monitor fires once. Shows what can be read back: the leads, the monitor, and that its run adds nobody twice.
+    With --json, the events of both runs and nothing else; their planId tells them apart. Exit code 0 when both runs
+    succeeded, 1 when one failed or was partial.
 
     On the server that NATS_URL names, tools that listen there already take part, also in steps that --fail is to break.
     """
@@ -60,7 +62,13 @@ def demo(
     from leadplan_client.planner import plan_lead_generation
     from leadplan_contracts import LeadGenGoal
 
-    context = {"sequenceId": SANDBOX_SEQUENCE, "startSequence": True, "timeZone": "Europe/London"}
+    context = {
+        "sequenceId": SANDBOX_SEQUENCE,
+        "startSequence": True,
+        "timeZone": "Europe/London",
+        # Hunter's rate limits hold here as well: with more of them the demo takes longer and shows nothing else.
+        "contactsPerDomain": 3,
+    }
     plan = plan_lead_generation(LeadGenGoal(description=goal, target_count=target), context)
     tools = [step.tool for step in plan.steps]
     failing = [tool_name(name) for name in fail or []]

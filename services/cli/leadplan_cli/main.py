@@ -10,7 +10,15 @@ from typing import Annotated
 
 import typer
 
-from leadplan_cli import health_command, local_commands, new_tool_command, plan_commands, service_commands
+from leadplan_cli import (
+    health_command,
+    leads_commands,
+    local_commands,
+    monitors_commands,
+    new_tool_command,
+    plan_commands,
+    service_commands,
+)
 from leadplan_cli.conformance import command as conformance_command
 from leadplan_cli.errors import explained
 
@@ -48,6 +56,8 @@ def leadplan(
 
 local_commands.add_to(app)
 plan_commands.add_to(app)
+leads_commands.add_to(app)
+monitors_commands.add_to(app)
 service_commands.add_to(app)
 health_command.add_to(app)
 new_tool_command.add_to(app)

@@ -1,24 +1,47 @@
-"""The sandbox's own endpoints: faults, recorded requests, health. They take no key and are for local use only."""
+"""The sandbox's own endpoints: faults, quotas, recorded requests, health. They take no key: for local use only."""
 
 import json
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from leadplan_sandbox.faults import Fault, FaultList
-from leadplan_sandbox.hunter.routes import Hunter
+from leadplan_sandbox.quotas import QuotaChange, Quotas
 from leadplan_sandbox.recording import RequestRecord
+from leadplan_sandbox.world_summary import world_summary
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class BadAdminRequestError(Exception):
+    """The body of an admin call can't be used; ``response`` says what is wrong with it."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{path}: {message}" for path, message in problems))
+        self.response = JSONResponse({"errors": [{"path": path, "message": text} for path, text in problems]}, 400)
 
 
 class AdminEndpoints:
-    """What a demo or a test steers the sandbox with."""
+    """What a demo or a test steers the sandbox with.
 
-    def __init__(self, faults: FaultList, record: RequestRecord, hunter: Hunter) -> None:
+    Args:
+        faults: what is switched on.
+        record: what was asked.
+        quotas: what may be used.
+        resets: bring the stand-ins back to their state after a start.
+    """
+
+    def __init__(
+        self, faults: FaultList, record: RequestRecord, quotas: Quotas, resets: Sequence[Callable[[], None]]
+    ) -> None:
         self._faults = faults
         self._record = record
-        self._hunter = hunter
+        self._quotas = quotas
+        self._resets = resets
 
     def routes(self) -> list[Route]:
         """What they answer on."""
@@ -29,6 +52,9 @@ class AdminEndpoints:
             Route("/admin/faults", self.clear_faults, methods=["DELETE"]),
             Route("/admin/requests", self.list_requests, methods=["GET"]),
             Route("/admin/requests", self.clear_requests, methods=["DELETE"]),
+            Route("/admin/quotas", self.show_quotas, methods=["GET"]),
+            Route("/admin/quotas", self.change_quotas, methods=["PATCH"]),
+            Route("/admin/world", self.show_world, methods=["GET"]),
             Route("/admin/reset", self.reset, methods=["POST"]),
         ]
 
@@ -38,14 +64,7 @@ class AdminEndpoints:
 
     async def add_fault(self, request: Request) -> Response:
         """``POST /admin/faults``: 201 with the fault, 400 with what is wrong with it."""
-        try:
-            fault = Fault.model_validate(json.loads(await request.body() or b"null"))
-        except ValidationError as error:
-            problems = [{"path": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
-            return JSONResponse({"errors": problems}, 400)
-        except ValueError:
-            return JSONResponse({"errors": [{"path": "", "message": "the body is no JSON"}]}, 400)
-        return JSONResponse(self._faults.add(fault), 201)
+        return JSONResponse(self._faults.add(await _read(request, Fault)), 201)
 
     async def list_faults(self, _request: Request) -> Response:
         """``GET /admin/faults``."""
@@ -67,9 +86,34 @@ class AdminEndpoints:
         self._record.clear()
         return Response(status_code=204)
 
+    async def show_quotas(self, _request: Request) -> Response:
+        """``GET /admin/quotas``."""
+        return JSONResponse(self._quotas.as_json())
+
+    async def change_quotas(self, request: Request) -> Response:
+        """``PATCH /admin/quotas``: 200 with what holds now, 400 with what is wrong."""
+        self._quotas.change(await _read(request, QuotaChange))
+        return JSONResponse(self._quotas.as_json())
+
+    async def show_world(self, _request: Request) -> Response:
+        """``GET /admin/world``."""
+        return JSONResponse(world_summary())
+
     async def reset(self, _request: Request) -> Response:
-        """``POST /admin/reset``: no faults, no recorded requests, and Hunter as after a start."""
+        """``POST /admin/reset``: no faults, no recorded requests, quotas and stand-ins as after a start."""
         self._faults.clear()
         self._record.clear()
-        self._hunter.reset()
+        self._quotas.reset()
+        for reset in self._resets:
+            reset()
         return Response(status_code=204)
+
+
+async def _read(request: Request, model: type[ModelT]) -> ModelT:
+    try:
+        return model.model_validate(json.loads(await request.body() or b"null"))
+    except ValidationError as error:
+        problems = [(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()]
+    except ValueError:
+        problems = [("", "the body is no JSON")]
+    raise BadAdminRequestError(problems)

@@ -2,30 +2,33 @@
 
 from html import escape
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from leadplan_sandbox.admin import AdminEndpoints
-from leadplan_sandbox.faults import FaultList, FaultMiddleware
+from leadplan_sandbox.admin import AdminEndpoints, BadAdminRequestError
+from leadplan_sandbox.connection_drop import DroppableApp
+from leadplan_sandbox.fault_middleware import FaultMiddleware
+from leadplan_sandbox.faults import FaultList
 from leadplan_sandbox.google.errors import google_error
 from leadplan_sandbox.google.routes import GooglePlaces
 from leadplan_sandbox.hunter.errors import HunterApiError, hunter_error
 from leadplan_sandbox.hunter.routes import Hunter
+from leadplan_sandbox.quotas import Quotas
 from leadplan_sandbox.recording import RecordingMiddleware, RequestRecord
 from leadplan_sandbox.settings import SandboxSettings
 
 
-def build_app(settings: SandboxSettings | None = None) -> Starlette:
+def build_app(settings: SandboxSettings | None = None) -> DroppableApp:
     """A sandbox with a state of its own; settings come from the environment when they are absent."""
-    settings = settings or SandboxSettings()
-    faults, record, hunter = FaultList(), RequestRecord(), Hunter(settings)
-    return Starlette(
+    quotas = Quotas(settings or SandboxSettings())
+    faults, record = FaultList(), RequestRecord()
+    google, hunter = GooglePlaces(quotas.live), Hunter(quotas.live)
+    return DroppableApp(
         routes=[
-            *AdminEndpoints(faults, record, hunter).routes(),
-            *GooglePlaces(settings).routes(),
+            *AdminEndpoints(faults, record, quotas, resets=[hunter.reset, google.reset]).routes(),
+            *google.routes(),
             *hunter.routes(),
         ],
         middleware=[
@@ -33,15 +36,16 @@ def build_app(settings: SandboxSettings | None = None) -> Starlette:
             Middleware(FaultMiddleware, faults=faults),
         ],
         exception_handlers={
-            HunterApiError: _hunter_refuses,
+            BadAdminRequestError: _refused,
+            HunterApiError: _refused,
             HTTPException: _no_such_path,
             Exception: _broken,
         },
     )
 
 
-async def _hunter_refuses(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HunterApiError)  # noqa: S101  (Starlette's handlers are typed for any exception)
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, BadAdminRequestError | HunterApiError)  # noqa: S101  (Starlette's handlers are typed for any exception)
     return error.response
 
 

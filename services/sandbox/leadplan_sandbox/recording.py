@@ -1,6 +1,7 @@
 """What the stand-ins were asked, so that a demo or a test can look at it. Keys are never recorded."""
 
 import json
+import time
 from collections import deque
 from collections.abc import Iterable, MutableMapping
 from typing import Any
@@ -8,6 +9,8 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from leadplan_sandbox.request_body import read_ahead
 
 PROVIDER_PATHS = ("/v1/", "/v2/")
 """Paths of the stand-ins; the rest is the sandbox's own."""
@@ -27,7 +30,10 @@ class RequestRecord:
         self._requests: deque[RecordedRequest] = deque(maxlen=_KEEP)
 
     def add(self, request: RecordedRequest) -> None:
-        """Note a request: ``method``, ``path``, ``query``, ``headers``, ``body`` and, once answered, ``status``."""
+        """Note a request.
+
+        It holds ``method``, ``path``, ``query``, ``headers``, ``body``, ``arrivedMs`` and, once answered, ``status``.
+        """
         self._requests.append(request)
 
     def matching(self, method: str | None, path_prefix: str) -> list[RecordedRequest]:
@@ -55,22 +61,11 @@ class RecordingMiddleware:
         if scope["type"] != "http" or not scope["path"].startswith(PROVIDER_PATHS):
             await self.app(scope, receive, send)
             return
-        request = Request(scope, receive)
-        body = await request.body()
-        recorded = _recorded(request, body)
+        arrived_at = time.monotonic()
+        body, receive = await read_ahead(scope, receive)
+        recorded = _recorded(Request(scope), body) | {"arrivedMs": int(arrived_at * 1000)}
         self.record.add(recorded)
-        await self.app(scope, _replay(body, receive), _noting_status(recorded, send))
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    unread = [body]
-
-    async def receive_again() -> Message:
-        if unread:
-            return {"type": "http.request", "body": unread.pop(), "more_body": False}
-        return await receive()
-
-    return receive_again
+        await self.app(scope, receive, _noting_status(recorded, send))
 
 
 def _noting_status(recorded: MutableMapping[str, Any], send: Send) -> Send:

@@ -18,6 +18,9 @@ class SandboxSettings(BaseSettings):
     )
     hunter_key: SecretStr = Field(default=SecretStr("sandbox-hunter-key"), description="The API key that Hunter takes.")
     rate_limits: bool = Field(default=False, description="Whether the documented rate limits hold.")
+    hunter_plan: Literal["free", "paid"] = Field(
+        default="paid", description="The free plan gives at most 10 addresses of a domain."
+    )
     hunter_credits: float = Field(default=100_000, ge=0, description="Hunter credits of the month.")
     # Hunter's documentation and its own client disagree on both statuses, so clients must bear either.
     hunter_rate_limit_status: Literal[403, 429] = Field(

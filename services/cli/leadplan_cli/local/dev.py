@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import shlex
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -21,6 +22,9 @@ Try next, in another terminal:
   export NATS_URL={nats_url}
   leadplan plan "Find dentists in Leeds and start outreach" --target 40 --sequence 42 -o plan.json
   leadplan submit plan.json --watch
+  leadplan monitors list
+  export LEADPLAN_LEADS_DATABASE_URL={leads_database_url}
+  leadplan leads list
   leadplan health --service leadplan-executor --tool HUNTER_ENRICH
 """
 
@@ -40,7 +44,13 @@ async def run_dev(folder: Path, nats_url: str | None, tools: Collection[str]) ->
 
 
 def _described(stack: LocalStack, folder: Path) -> str:
-    return _RUNNING.format(folder=folder, logs=stack.log_folder, nats_url=stack.nats_url, sandbox_url=stack.sandbox_url)
+    return _RUNNING.format(
+        folder=folder,
+        logs=stack.log_folder,
+        nats_url=stack.nats_url,
+        sandbox_url=stack.sandbox_url,
+        leads_database_url=shlex.quote(stack.leads_database_url),
+    )
 
 
 @contextlib.contextmanager

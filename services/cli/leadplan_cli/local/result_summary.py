@@ -1,6 +1,7 @@
-"""What a lead-generation plan brought, in a few lines."""
+"""What a run of a lead-generation plan brought."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from leadplan_bus.errors import ClaimCheckError
@@ -11,13 +12,23 @@ from leadplan_contracts import LeadGenExecutionResult, LeadGenStepStatus
 _Data = Mapping[str, Any]
 
 
-async def summary_lines(client: PlanClient, result: LeadGenExecutionResult) -> tuple[list[str], str | None]:
-    """A line for each step that brought something or failed, and the id of the monitor, if there is one.
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run brought.
 
-    The steps are those of ``plan_lead_generation``, known by their ids.
+    Attributes:
+        lines: one for each step that brought something or failed.
+        data: what each step that succeeded returned, by the step's id.
     """
+
+    lines: list[str]
+    data: Mapping[str, _Data]
+
+
+async def summarise(client: PlanClient, result: LeadGenExecutionResult) -> RunSummary:
+    """Sum up a run of the steps of ``plan_lead_generation``, which are known by their ids."""
     lines: list[str] = []
-    monitor_id: str | None = None
+    brought: dict[str, _Data] = {}
     for step in result.step_results:
         if step.step_id not in _SENTENCES or step.status is LeadGenStepStatus.SKIPPED:
             continue
@@ -25,14 +36,22 @@ async def summary_lines(client: PlanClient, result: LeadGenExecutionResult) -> t
             lines.append(f"{step.step_id:<10} {step.status.value}: {step.error_message or 'no reason given'}")
             continue
         try:
-            data = await client.step_data(step)
+            data = brought[step.step_id] = await client.step_data(step)
         except ClaimCheckError as error:
             lines.append(f"{step.step_id:<10} {error}")
             continue
         lines.append(f"{step.step_id:<10} {_SENTENCES[step.step_id](data)}")
-        if step.step_id == "monitor":
-            monitor_id = data["monitorId"]
-    return lines, monitor_id
+    return RunSummary(lines, brought)
+
+
+def saved_again(data: _Data) -> str:
+    """What saving brought where the leads were saved before.
+
+    Args:
+        data: of the step that saved.
+    """
+    new, known = number_of(data["leadsNew"], "new lead"), data["leadsUpdated"]
+    return f"{new}, {known} known. Nobody stands in the list twice, and this run mails nobody."
 
 
 def _search(data: _Data) -> str:
@@ -45,7 +64,9 @@ def _domains(data: _Data) -> str:
 
 
 def _enrich(data: _Data) -> str:
-    return f"{number_of(len(data['leads']), 'lead')} enriched, {len(data['dropped'])} dropped"
+    objected = len(data["objected"]) + data["objectedWithoutAddress"]
+    people = f", {objected} who object to it left out" if objected else ""
+    return f"{number_of(len(data['leads']), 'lead')} enriched, {len(data['dropped'])} dropped{people}"
 
 
 def _save(data: _Data) -> str:

@@ -22,6 +22,7 @@ Report = Callable[[str], None]
 _START_SECONDS = 60.0
 _STOP_SECONDS = 8.0
 _GRACE_MS = "2000"
+_POLL_SECONDS = "0.3"
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,14 @@ class LocalStack:
         nats_url: the server's address, once it runs.
         sandbox_url: the sandbox's address, once it runs.
         log_folder: where each process has its log.
+        leads_database_url: where the leads are kept.
     """
 
     def __init__(self, plan: StackPlan, report: Report) -> None:
         self.nats_url = plan.nats_url or ""
         self.sandbox_url = ""
         self.log_folder = plan.folder / "logs"
+        self.leads_database_url = f"sqlite:///{plan.folder / 'leads.db'}"
         self._plan = plan
         self._tell = report
         self._doing = ""
@@ -129,7 +132,9 @@ class LocalStack:
             "GOOGLE_PLACES_API_KEY": keys["SANDBOX_GOOGLE_KEY"],
             "HUNTER_BASE_URL": f"{self.sandbox_url}/v2",
             "HUNTER_API_KEY": keys["SANDBOX_HUNTER_KEY"],
-            "LEADPLAN_LEADS_DATABASE_URL": f"sqlite:///{self._plan.folder / 'leads.db'}",
+            # The sandbox has done a verification when it is asked for the third time, however soon.
+            "HUNTER_VERIFIER_POLL_SECONDS": os.environ.get("HUNTER_VERIFIER_POLL_SECONDS", _POLL_SECONDS),
+            "LEADPLAN_LEADS_DATABASE_URL": self.leads_database_url,
             "LEADPLAN_GRACE_MS": os.environ.get("LEADPLAN_GRACE_MS", _GRACE_MS),
         }
 

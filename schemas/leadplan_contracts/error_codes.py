@@ -23,6 +23,8 @@ class RejectionCode(StrEnum):
     """A schedule fired while an earlier run of it went on, and another firing waits or none may."""
     SCHEDULE_REMOVED = "schedule_removed"
     """The schedule that fired the plan was removed before the run began."""
+    POISON_PLAN = "poison_plan"
+    """Handling the message crashed again and again, and its plan never began or its log can't be read."""
     MORE_PROBLEMS = "more_problems"
     """Stands last where there are more problems than a message holds; its message says how many."""
 
@@ -45,6 +47,8 @@ class StepErrorCode(StrEnum):
     OUTCOME_UNKNOWN = "outcome_unknown"
     """An ``atMostOnce`` attempt whose executor died: it is not repeated."""
     DEADLINE_EXCEEDED = "deadline_exceeded"
+    POISON_PLAN = "poison_plan"
+    """The plan was ended because handling it crashed again and again."""
     DEPENDENCY_FAILED = "dependency_failed"
     DENIED = "denied"
     CANCELLED = "cancelled"

@@ -6,7 +6,7 @@ Nothing here uses the core's bookkeeping: each rule is recomputed from the plan 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 from core_plans import USER
 
@@ -104,23 +104,25 @@ def _expected_commands(run: PlanRun) -> Iterator[tuple[int | None, CallTool | Wa
 # --- a finished log
 
 
-class Told(NamedTuple):
+class Told:
     """A plan and everything that its log tells."""
 
-    plan: LeadGenPlan
-    events: list[LeadPlanEventPayload]
-
-    @property
-    def step_of(self) -> dict[str, LeadGenPlanStep]:
-        return {step.id: step for step in self.plan.steps}
+    def __init__(self, plan: LeadGenPlan, events: Sequence[LeadPlanEventPayload]) -> None:
+        self.plan = plan
+        self.events = list(events)
+        self.step_of = {step.id: step for step in plan.steps}
+        self._of_step: dict[str, list[LeadPlanEventPayload]] = {step.id: [] for step in plan.steps}
+        for event in self.events:
+            if isinstance(event, StepEvent):
+                self._of_step[event.step.id].append(event)
 
     def of_step(self, step_id: str) -> list[LeadPlanEventPayload]:
-        return [event for event in self.events if isinstance(event, StepEvent) and event.step.id == step_id]
+        return self._of_step[step_id]
 
 
 def check_log(plan: LeadGenPlan, events: Sequence[LeadPlanEventPayload]) -> None:
     """Every rule that a completed plan's log must keep."""
-    told = Told(plan, list(events))
+    told = Told(plan, events)
     for rule in _RULES:
         rule(told)
 

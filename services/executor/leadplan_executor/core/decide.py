@@ -1,6 +1,6 @@
 """Which events an input leads to."""
 
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from msgspec.structs import replace
 
@@ -34,6 +34,7 @@ from leadplan_executor.core.inputs import (
     AttemptEnded,
     Cancel,
     Deny,
+    GivenUp,
     Input,
     Pause,
     PlanSubmitted,
@@ -55,6 +56,7 @@ def decide(run: PlanRun, happened: Input, now: int) -> list[LeadPlanEventPayload
     """The events to store, in this order; none where the input changes nothing. The state isn't changed.
 
     After an input's own events come its consequences: the shell asks for them with ``Proceed`` until there are none.
+    A plan that is given up is asked with ``GivenUp`` again and again instead, until there are none.
 
     Args:
         run: the state.
@@ -67,8 +69,10 @@ def decide(run: PlanRun, happened: Input, now: int) -> list[LeadPlanEventPayload
             _submitted(run, happened, to_store)
         case TakenOver():
             _taken_over(run, happened, to_store)
+        case GivenUp(reason):
+            _proceed(run, now, to_store, _Ending(StepErrorCode.POISON_PLAN, reason))
         case Proceed():
-            _proceed(run, now, to_store)
+            _proceed(run, now, to_store, _deadline_passed(run, now))
         case AttemptEnded():
             _attempt_ended(run, happened, now, to_store)
         case Approve() | Deny():
@@ -129,8 +133,21 @@ def _retry(step: StepRun, failed: AttemptFailed, delay_ms: int, now: int, to_sto
     to_store.add(StepRetrying, step=step.reference, result=result, meta=meta)
 
 
-def _proceed(run: PlanRun, now: int, to_store: EventsToStore) -> None:
-    """What the state itself leads to, without anything new having happened but time."""
+class _Ending(NamedTuple):
+    """Why everything that runs or could run fails now."""
+
+    code: str
+    message: str
+
+
+def _deadline_passed(run: PlanRun, now: int) -> _Ending | None:
+    if run.deadline_at is None or now < run.deadline_at:
+        return None
+    return _Ending(StepErrorCode.DEADLINE_EXCEEDED, f"the plan's deadline of {run.plan.deadline_ms} ms passed")
+
+
+def _proceed(run: PlanRun, now: int, to_store: EventsToStore, ending: _Ending | None) -> None:
+    """What the state itself leads to, without anything new having happened but time, or the plan being given up."""
     if run.phase not in RUNS:
         return
     for index in run.in_doubt.all():
@@ -141,9 +158,9 @@ def _proceed(run: PlanRun, now: int, to_store: EventsToStore) -> None:
         return  # what else there is to do depends on these failures
     if run.phase is PlanPhase.CANCELLING:
         _end_all_cancelled(run, now, to_store)
-    elif run.deadline_at is not None and now >= run.deadline_at:
+    elif ending is not None:
         _skip_spoiled(run, now, to_store)
-        _fail_all_startable(run, now, to_store)
+        _fail_all_startable(run, ending, now, to_store)
     else:
         _skip_spoiled(run, now, to_store)
         for index in run.to_ask.all():
@@ -178,13 +195,12 @@ def _skip_spoiled(run: PlanRun, now: int, to_store: EventsToStore) -> None:
         _skip(run.steps[index], StepErrorCode.DEPENDENCY_FAILED, _DEPENDENCY_FAILED, now, to_store)
 
 
-def _fail_all_startable(run: PlanRun, now: int, to_store: EventsToStore) -> None:
-    """The deadline passed: what runs or could run fails, and what stands behind it is skipped as ever."""
-    message = f"the plan's deadline of {run.plan.deadline_ms} ms passed"
+def _fail_all_startable(run: PlanRun, ending: _Ending, now: int, to_store: EventsToStore) -> None:
+    """What runs or could run fails, and what stands behind it is skipped as ever."""
     for step in run.steps:
         blocked = step.open_dependencies > 0 or step.spoiled
         if step.phase not in _FINAL and not blocked:
-            _fail(step, StepErrorCode.DEADLINE_EXCEEDED, message, now, to_store)
+            _fail(step, ending.code, ending.message, now, to_store)
 
 
 def _end_all_cancelled(run: PlanRun, now: int, to_store: EventsToStore) -> None:

@@ -24,6 +24,12 @@ class TakenOver(Struct, frozen=True):
     reason: str
 
 
+class GivenUp(Struct, frozen=True):
+    """The plan is ended because it can't be carried out: what hasn't ended fails or is skipped, for this reason."""
+
+    reason: str
+
+
 class Proceed(Struct, frozen=True):
     """Time went by or something was stored: do what the state calls for."""
 
@@ -74,4 +80,6 @@ class Unpause(Struct, frozen=True):
     reason: str | None = None
 
 
-Input: TypeAlias = PlanSubmitted | TakenOver | Proceed | AttemptEnded | Approve | Deny | Cancel | Pause | Unpause
+Input: TypeAlias = (
+    PlanSubmitted | TakenOver | GivenUp | Proceed | AttemptEnded | Approve | Deny | Cancel | Pause | Unpause
+)

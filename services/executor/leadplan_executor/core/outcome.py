@@ -60,18 +60,18 @@ def judge(signal: ToolSignal, step: LeadGenPlanStep) -> Outcome:
             return AttemptFailed(StepErrorCode.TOOL_LOST, message, retryable=repeat_unknown)
         case BadReply(detail):
             message = f"{step.tool} answered with something else than a reply: {detail}"
-            return AttemptFailed(StepErrorCode.BAD_REPLY, _cut(message, _LONGEST_MESSAGE), retryable=True)
+            return AttemptFailed(StepErrorCode.BAD_REPLY, cut(message), retryable=True)
         case ServiceFailed(code, text):
-            message = _cut(f"{step.tool} answered with service error {code}: {text}", _LONGEST_MESSAGE)
+            message = cut(f"{step.tool} answered with service error {code}: {text}")
             passing = code in (408, 429) or 500 <= code <= 599
             return AttemptFailed(StepErrorCode.SERVICE_ERROR, message, retryable=passing)
         case PayloadTooLarge(detail):
-            return AttemptFailed(StepErrorCode.PAYLOAD_TOO_LARGE, _cut(detail, _LONGEST_MESSAGE), retryable=False)
+            return AttemptFailed(StepErrorCode.PAYLOAD_TOO_LARGE, cut(detail), retryable=False)
         case StayedBusy(waited_ms, reason):
             message = f"{step.tool} stayed busy for {waited_ms} ms" + (f": {reason}" if reason else "")
-            return AttemptFailed(StepErrorCode.BUSY, _cut(message, _LONGEST_MESSAGE), retryable=True)
+            return AttemptFailed(StepErrorCode.BUSY, cut(message), retryable=True)
         case DataUnavailable(detail):
-            message = _cut(detail, _LONGEST_MESSAGE)
+            message = cut(detail)
             return AttemptFailed(StepErrorCode.CLAIM_CHECK_FAILED, message, retryable=repeat_unknown)
         case _:
             assert_never(signal)
@@ -81,14 +81,15 @@ def _reported(reply: LeadToolExecutionResult) -> Outcome:
     if reply.success:
         return AttemptSucceeded(reply.data, reply.data_ref)
     return AttemptFailed(
-        code=_cut(reply.error_code or StepErrorCode.TOOL_ERROR, _LONGEST_CODE),
-        message=_cut(reply.error_message or "the tool reported a failure without a message", _LONGEST_MESSAGE),
+        code=cut(reply.error_code or StepErrorCode.TOOL_ERROR, _LONGEST_CODE),
+        message=cut(reply.error_message or "the tool reported a failure without a message"),
         retryable=reply.retryable is not False,
         retry_after_ms=reply.retry_after_ms or 0,
     )
 
 
-def _cut(text: str, longest: int) -> str:
+def cut(text: str, longest: int = _LONGEST_MESSAGE) -> str:
+    """A tool's text as far as events carry it."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 

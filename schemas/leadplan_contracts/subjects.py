@@ -68,6 +68,8 @@ TOOL_CHECKPOINTS_BUCKET: Final = "TOOL_CHECKPOINTS"
 
 MONITOR_RUNS_BUCKET: Final = "MONITOR_RUNS"
 """Key-value bucket in which executors note which run of a recurring plan goes on, by the id of its recurrence."""
+PLAN_TAKEOVERS_BUCKET: Final = "PLAN_TAKEOVERS"
+"""Key-value bucket in which executors count deliveries of a plan that ended badly, by its sequence in ``PLANS``."""
 
 # --- queue groups and micro services
 RESPONDER_QUEUE_GROUP: Final = "q"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from leadplan_bus.connection import connect, flush, without_credentials
+from leadplan_bus import connection
+from leadplan_bus.connection import close, connect, flush, without_credentials
 from leadplan_bus.errors import CannotConnectError, InvalidAddressError
 
 UNREADABLE = "nats://(unreadable address)"
@@ -160,3 +161,113 @@ async def test_an_error_in_a_message_handler_is_logged_with_its_traceback(
     await eventually(lambda: len(caplog.records) == 2)
     assert all(record.exc_info and record.levelno == logging.ERROR for record in caplog.records)
     await nc.close()
+
+
+async def test_refused_credentials_close_a_connection_for_good(
+    nats_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(connection, "REFUSED_SECONDS", 0.3)
+    nats_server.stop()
+    nats_server.extra = "authorization { user: u, password: before }"
+    nats_server.start()
+    closed = asyncio.Event()
+    nc = await connect(f"nats://u:before@127.0.0.1:{nats_server.port}", name="test", on_closed=closed.set)
+    nats_server.stop()
+    nats_server.extra = "authorization { user: u, password: after }"
+    nats_server.start()
+    await asyncio.wait_for(closed.wait(), 10)
+    assert "Authorization" in str(nc.last_error)
+    assert nc.is_closed
+
+
+async def test_what_the_server_denies_is_told(nats_server: Any, eventually: Any):
+    nats_server.stop()
+    nats_server.extra = (
+        'authorization { users: [{ user: u, password: p, permissions: { publish: { deny: "secret.>" } } }] }'
+    )
+    nats_server.start()
+    denied: list[str] = []
+    nc = await connect(f"nats://u:p@127.0.0.1:{nats_server.port}", name="test", on_denied=denied.append)
+    await nc.publish("secret.plans")
+    await eventually(lambda: denied)
+    assert denied == ['permissions violation for publish to "secret.plans"']
+    assert nc.is_connected
+    await close(nc)
+
+
+class HeldLink:
+    """A TCP link to a server in which, once held, nothing arrives any more, and nobody is told."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._flowing = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.connections = 0
+
+    async def __aenter__(self) -> "HeldLink":
+        self._flowing.set()
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.url = f"nats://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def hold(self) -> None:
+        self._flowing = asyncio.Event()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        flowing = self._flowing  # later connections go another way
+        if not flowing.is_set():
+            self._flowing = asyncio.Event()
+            self._flowing.set()
+            flowing = self._flowing
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        for one, other in ((reader, far_writer), (far_reader, writer)):
+            self._tasks.append(asyncio.create_task(self._pump(one, other)))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        flowing = self._flowing
+        try:
+            while data := await reader.read(65536):
+                if self._flowing is not flowing:
+                    await asyncio.Event().wait()
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.transport.abort()
+
+
+@pytest.mark.parametrize("unsent", [False, True])
+async def test_a_dead_connection_is_given_up_also_when_not_all_was_sent(
+    nats_server: Any, monkeypatch: pytest.MonkeyPatch, eventually: Any, unsent: bool
+):
+    """As when the machine of the server lost its power: without a FIN nobody tells the client."""
+    monkeypatch.setattr(connection, "PING_INTERVAL_SECONDS", 0.1)
+    async with HeldLink(nats_server.port) as link:
+        nc = await connect(link.url, name="test")
+        link.hold()
+        for _ in range(80 if unsent else 0):  # more than the kernel's buffers take
+            await nc.publish("subject", b"x" * 200_000)
+        await eventually(lambda: link.connections == 2 and nc.is_connected, within=5)
+        await flush(nc)
+        await close(nc)
+
+
+async def test_closing_does_not_wait_for_a_server_to_which_nothing_gets_through(
+    nats_server: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(connection, "_CLOSE_SECONDS", 0.2)
+    async with HeldLink(nats_server.port) as link:
+        nc = await connect(link.url, name="test")
+        link.hold()
+        for _ in range(80):
+            await nc.publish("subject", b"x" * 200_000)
+        await asyncio.wait_for(close(nc), 5)
+        assert nc.is_closed

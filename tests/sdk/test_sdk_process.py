@@ -163,6 +163,7 @@ async def test_a_refused_password_is_told_and_not_shown(start: Start, nats_serve
     ("environment", "on_start", "line"),
     [
         ({"LEADPLAN_GRACE_MS": "soon"}, "pass", "script: LEADPLAN_GRACE_MS must be a whole number of milliseconds"),
+        ({"LEADPLAN_REPLICAS": "three"}, "pass", "script: LEADPLAN_REPLICAS must be a number from 1 to 5, not 'three'"),
         ({"NATS_URL": "nats://u:se/cret@h"}, "pass", "script: NATS_URL is no NATS address: write nats://host:4222"),
         ({}, "raise ConfigurationError('X_API_KEY is missing')", "script: X_API_KEY is missing"),
     ],

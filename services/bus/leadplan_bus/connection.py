@@ -3,18 +3,29 @@
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeoutError
 
 from leadplan_bus.errors import CannotConnectError, InvalidAddressError
+from leadplan_bus.prompt_client import PromptClient
 
 log = logging.getLogger(__name__)
 
 DEFAULT_URL = "nats://127.0.0.1:4222"
+PING_INTERVAL_SECONDS = 2
+"""A connection on which nothing comes back is given up after the third interval: within 4 to 6 s. With less, a server
+that waits for its disk would be taken for dead."""
+REFUSED_SECONDS = 10.0
+"""A server that has refused our credentials for so long isn't about to be given the new ones."""
+_MAX_OUTSTANDING_PINGS = 2
+_CLOSE_SECONDS = 2.0
+_TOLD_AT_MOST = 1000
 _SCHEMES = {"nats": 4222, "tls": 4222, "ws": 80, "wss": 443}
 _HOST = re.compile(r"(?P<name>[^\s:/?#@\[\]]+|\[[0-9A-Za-z:.%]+\])(:(?P<port>[0-9]{1,5}))?([/?][^:@]*)?$")
 _NOT_IN_CREDENTIALS = re.compile(r"[\s/?#\[\]]")
@@ -51,8 +62,66 @@ def _require_addresses(url: str) -> None:
         raise InvalidAddressError
 
 
+def _credentials(url: str) -> dict[str, str]:
+    """What the addresses have in common, for those too that the client learns from the cluster: they come bare."""
+    found = {credentials for _, credentials, _ in map(_parts, _addresses(url))}
+    common = found.pop() if len(found) == 1 else ""
+    user, colon, password = common.partition(":")
+    if colon:
+        return {"user": user, "password": password}
+    return {"token": common} if common else {}
+
+
+class _ErrorNotes:
+    """What nats-py reports while it connects and reconnects: said once, and acted on where waiting doesn't help."""
+
+    def __init__(self, nc: Client, on_denied: Callable[[str], None] | None) -> None:
+        self.last: Exception | None = None
+        self.established = False
+        self._nc = nc
+        self._on_denied = on_denied
+        self._told: set[str] = set()
+        self._refused_since: float | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    async def note_error(self, error: Exception) -> None:
+        if not isinstance(error, NatsError | OSError):
+            log.error("unexpected error in a message handler", exc_info=error)
+            return
+        # While there is no server this comes several times a second, for each address: what repeats says nothing new.
+        if repr(error) not in self._told:
+            log.warning("nats error: %s", str(error) or type(error).__name__)
+        if len(self._told) < _TOLD_AT_MOST:
+            self._told.add(repr(error))
+        text = str(error).lower()
+        refused = "authorization" in text or "authentication" in text
+        if refused or self._refused_since is None:  # a server that refuses sometimes just hangs up: no news then
+            self.last = error
+        if refused:
+            self._note_refusal()
+        elif "permissions violation" in text and self._on_denied is not None:
+            self._on_denied(str(error).removeprefix("nats: "))
+
+    def _note_refusal(self) -> None:
+        """Close a connection whose credentials were revoked: nats-py would try them for ever."""
+        now = time.monotonic()
+        self._refused_since = self._refused_since or now
+        if self.established and now - self._refused_since > REFUSED_SECONDS and self._closing is None:
+            self._closing = asyncio.create_task(close(self._nc), name="closing a refused connection")
+
+    async def note_reconnected(self) -> None:
+        self.last = self._refused_since = None
+        self._told.clear()
+        log.warning("connected to the NATS server again")
+
+
 async def connect(
-    url: str, *, name: str, within_seconds: float = 10.0, on_closed: Callable[[], None] | None = None
+    url: str,
+    *,
+    name: str,
+    within_seconds: float = 10.0,
+    on_closed: Callable[[], None] | None = None,
+    on_denied: Callable[[str], None] | None = None,
 ) -> Client:
     """Connect, and reconnect for ever after.
 
@@ -60,56 +129,45 @@ async def connect(
         url: one address or several, separated by commas; may hold user and password.
         name: shown in the server's connection list.
         within_seconds: how long to try before giving up on the first connection.
-        on_closed: called when the connection is closed for good, by us or by a server error that nats-py doesn't
-            survive; a process should then end and be started anew.
+        on_closed: called when the connection is closed for good: by us, by a server error that nats-py doesn't
+            survive, or because the server has refused our credentials for ``REFUSED_SECONDS``. A process should then
+            end and be started anew; ``last_error`` of the connection says why.
+        on_denied: called with the server's text when it denies a publish or subscription; nothing else tells of it.
 
     Raises:
         InvalidAddressError: ``url`` can't be read.
         CannotConnectError: no server answered in time, or it refused the credentials.
     """
     _require_addresses(url)
-    nc = Client()
-    last_error: list[Exception] = []
-    established = False
-
-    async def note_error(error: Exception) -> None:
-        if not isinstance(error, NatsError | OSError):
-            log.error("unexpected error in a message handler", exc_info=error)
-            return
-        # While there is no server this comes several times a second; what repeats says nothing new.
-        if repr(error) != repr(last_error[0] if last_error else None):
-            log.warning("nats error: %s", str(error) or type(error).__name__)
-        last_error[:] = [error]
-
-    async def note_reconnected() -> None:
-        last_error.clear()
-        log.warning("connected to the NATS server again")
+    nc = PromptClient()
+    notes = _ErrorNotes(nc, on_denied)
 
     async def note_closed() -> None:
-        if established and on_closed is not None:
+        if notes.established and on_closed is not None:
             on_closed()
 
     options: dict[str, Any] = {
         "name": name,
         "max_reconnect_attempts": -1,
         "reconnect_time_wait": 0.25,
-        "ping_interval": 10,
-        "max_outstanding_pings": 2,
+        "ping_interval": PING_INTERVAL_SECONDS,
+        "max_outstanding_pings": _MAX_OUTSTANDING_PINGS,
         "pending_size": 32 * 1024 * 1024,
-        "error_cb": note_error,
-        "reconnected_cb": note_reconnected,
+        "error_cb": notes.note_error,
+        "reconnected_cb": notes.note_reconnected,
         "closed_cb": note_closed,
+        **_credentials(url),
     }
     connecting = asyncio.create_task(nc.connect(_addresses(url), **options))
     try:
         await asyncio.wait({connecting}, timeout=within_seconds)
-        established = connecting.done() and connecting.exception() is None
+        notes.established = connecting.done() and connecting.exception() is None
     finally:
         await _end(connecting)
-        if not established:
+        if not notes.established:
             await close(nc)  # a half-open connection would stay open
-    if not established:
-        error = last_error[0] if last_error else None if connecting.cancelled() else connecting.exception()
+    if not notes.established:
+        error = notes.last or (None if connecting.cancelled() else connecting.exception())
         if error is not None and not isinstance(error, NatsError | OSError):
             raise error
         reason = "no answer" if error is None else str(error) or type(error).__name__
@@ -123,20 +181,24 @@ async def _end(task: asyncio.Task[None]) -> None:
         await asyncio.wait({task}, timeout=0.1)
 
 
-async def flush(nc: Client) -> None:
+async def flush(nc: Client, within_seconds: float = 10.0) -> None:
     """Wait until the server has taken in everything that was sent on this connection: subscriptions are in force then.
 
     nats-py's own ``flush`` writes its PING past what waits in its buffer, so the PONG says nothing of that. While the
     first PONG is waited for the buffer is written, and the second PING stands behind it.
 
     Raises:
-        nats.errors.Error: the server can't be reached.
+        nats.errors.Error: the server can't be reached, or didn't answer in time.
     """
-    await nc.flush()
-    await nc.flush()
+    try:
+        async with asyncio.timeout(within_seconds):
+            await nc.flush()
+            await nc.flush()
+    except TimeoutError as error:
+        raise NatsTimeoutError from error
 
 
-async def stop_receiving(nc: Client, *subscriptions: Subscription) -> None:
+async def stop_receiving(nc: Client, *subscriptions: Subscription, within_seconds: float = 10.0) -> None:
     """Have the server send no more on these subscriptions; what it has sent already still reaches their callbacks.
 
     Not ``drain()``: it asks the server to stop after its PING, and drops what comes after the PONG.
@@ -146,14 +208,20 @@ async def stop_receiving(nc: Client, *subscriptions: Subscription) -> None:
     """
     for subscription in subscriptions:
         await nc._send_unsubscribe(subscription._id)
-    await flush(nc)
+    await flush(nc, within_seconds)
 
 
 async def close(nc: Client) -> None:
     """Close the connection if it is open; it doesn't matter whether the server is still there."""
     if nc.is_closed:
         return
-    try:
-        await nc.close()
-    except (OSError, NatsError) as error:
+    closing = asyncio.create_task(nc.close(), name="closing the connection")
+    _, unfinished = await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
+    if unfinished and isinstance(nc, PromptClient):
+        nc.abort()  # nothing arrives any more: what wasn't sent would be waited for
+        await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
+    if not closing.done():
+        closing.cancel()
+        log.warning("the connection to the NATS server didn't close")
+    elif not closing.cancelled() and (error := closing.exception()) is not None:  # nats-py cancels even this itself
         log.warning("nats error while closing: %s", str(error) or type(error).__name__)

@@ -5,6 +5,8 @@ BusError
 ├── InvalidAddressError        NATS_URL is no address
 ├── ConnectionLostError        the server ended the connection, and nats-py doesn't connect again
 ├── JetStreamDisabledError     the server runs without JetStream
+├── NoClusterLeaderError       too few nodes of the cluster are there to do anything
+├── TooManyReplicasError       more replicas are asked for than a server that is alone can have
 ├── MessageLimitTooLowError    the server's max_payload is too small for events
 ├── IncompatibleStreamError    a stream or bucket exists with another configuration than the contract needs
 └── ClaimCheckError            data in the object store is missing or damaged
@@ -51,6 +53,36 @@ class JetStreamDisabledError(BusError):
         )
 
 
+class NoClusterLeaderError(BusError):
+    """Too few nodes of the cluster are there, or reach one another, to elect a leader or to hold the replicas."""
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        super().__init__(
+            f"JetStream did nothing for {seconds:g} s ({reason}): more than half of the cluster's nodes must run and "
+            "reach one another, and there must be as many as LEADPLAN_REPLICAS"
+        )
+
+
+class TooManyReplicasError(BusError):
+    """Several replicas are asked for, and the server is no cluster."""
+
+    def __init__(self, replicas: int) -> None:
+        super().__init__(
+            f"LEADPLAN_REPLICAS is {replicas}, and this NATS server is alone: start a cluster (deploy/README.md), "
+            "or set it to 1"
+        )
+
+
+class JetStreamSilentError(BusError):
+    """JetStream was asked for long and gave no usable answer."""
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        super().__init__(
+            f"JetStream gave no usable answer for {seconds:.0f} s ({reason}): look at the NATS server's log, its disk, "
+            "and whether most of its nodes run"
+        )
+
+
 class MessageLimitTooLowError(BusError):
     """The server takes only messages too small for our events."""
 
@@ -75,6 +107,20 @@ class IncompatibleStreamError(BusError):
             f"stream {stream} exists with an incompatible configuration: {'; '.join(differences)}. "
             f"Change it (nats stream edit {stream}) or remove it and start again"
         )
+
+
+class TopologyRefusedError(BusError):
+    """The server won't create a stream or consumer as we need it."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"the NATS server refuses to create {what}: {reason}")
+
+
+class PermissionDeniedError(BusError):
+    """The NATS user may not use a subject without which nothing works."""
+
+    def __init__(self, violation: str) -> None:
+        super().__init__(f"the NATS user of NATS_URL lacks a permission: {violation}. Grant it on the server")
 
 
 class ClaimCheckError(BusError):

@@ -1,6 +1,7 @@
 """The streams and buckets that leadplan needs: their configuration, creation and check (protocol section 1)."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nats.js import JetStreamContext
@@ -13,14 +14,15 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+from nats.js.errors import APIError, NotFoundError
 
-from leadplan_bus.errors import IncompatibleStreamError, JetStreamDisabledError
+from leadplan_bus.errors import IncompatibleStreamError, TopologyRefusedError
+from leadplan_bus.leaders import START_UP_SECONDS, at_start_up
 from leadplan_contracts import subjects
 
 DAY_SECONDS = 86_400.0
+_TAKEOVERS_SECONDS = 3600.0
 _NAME_IN_USE = 10058
-_JETSTREAM_OFF = {10039, 10076}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +127,28 @@ def monitor_runs_bucket(retention: Retention) -> StreamConfig:
     )
 
 
+def plan_takeovers_bucket(retention: Retention) -> StreamConfig:
+    """The key-value bucket that counts what became of a plan's deliveries, as the stream that it is (ADR-8).
+
+    What crashes less often than once in an hour isn't counted together. Reads are answered by the leader.
+    """
+    bucket = subjects.PLAN_TAKEOVERS_BUCKET
+    return StreamConfig(
+        name=f"KV_{bucket}",
+        description="Deliveries of plans that ended badly",
+        subjects=[f"$KV.{bucket}.>"],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        storage=StorageType.FILE,
+        num_replicas=retention.replicas,
+        max_age=_TAKEOVERS_SECONDS,
+        max_msgs_per_subject=1,
+        allow_rollup_hdrs=True,
+        allow_msg_ttl=True,
+        deny_delete=True,
+    )
+
+
 def executors_consumer(lease_seconds: float, max_ack_pending: int) -> ConsumerConfig:
     """The consumer that all executors pull from; its ack wait is the lease on a plan."""
     return ConsumerConfig(
@@ -138,23 +162,65 @@ def executors_consumer(lease_seconds: float, max_ack_pending: int) -> ConsumerCo
     )
 
 
-async def ensure_topology(js: JetStreamContext, retention: Retention) -> None:
-    """Create what is missing and check what is there.
+STREAMS = (
+    plans_stream,
+    plan_log_stream,
+    plan_rejects_stream,
+    plan_data_bucket,
+    monitor_runs_bucket,
+    plan_takeovers_bucket,
+)
+"""What makes the configuration of each stream."""
+
+
+async def ensure_topology(
+    js: JetStreamContext, retention: Retention, *, within_seconds: float = START_UP_SECONDS
+) -> list[str]:
+    """Create what is missing and check what is there; the names of the streams that were created.
+
+    Args:
+        js: the connection's JetStream.
+        retention: for streams that are created.
+        within_seconds: how long a cluster may take to elect its leaders.
 
     Raises:
         JetStreamDisabledError: the server has no JetStream.
+        NoClusterLeaderError: the cluster has no leader.
+        TooManyReplicasError: the server is no cluster, and several replicas are asked for.
         IncompatibleStreamError: a stream or bucket exists with another configuration; nothing is changed.
+        TopologyRefusedError: the server won't create a stream, for another reason.
     """
+    created: list[str] = []
+    for stream in STREAMS:
+        wanted = stream(retention)
+        name = f"stream {wanted.name}"
+        try:
+            if await at_start_up(partial(_ensure_stream, js, wanted), name, retention.replicas, within_seconds):
+                created.append(str(wanted.name))
+        except APIError as error:
+            raise TopologyRefusedError(name, _reason(error)) from error
+    return created
+
+
+async def ensure_executors_consumer(
+    js: JetStreamContext, wanted: ConsumerConfig, *, within_seconds: float = START_UP_SECONDS
+) -> None:
+    """Create the consumer that all executors share, or give it this configuration.
+
+    Raises:
+        JetStreamDisabledError: the server has no JetStream.
+        NoClusterLeaderError: the cluster has no leader.
+        TopologyRefusedError: one of that name is there that can't be changed so.
+    """
+    name = f"consumer {wanted.durable_name} on stream {subjects.PLANS_STREAM}"
     try:
-        for stream in (plans_stream, plan_log_stream, plan_rejects_stream, plan_data_bucket, monitor_runs_bucket):
-            await _ensure_stream(js, stream(retention))
-    except ServiceUnavailableError as error:
-        if error.err_code in _JETSTREAM_OFF or error.err_code is None:
-            raise JetStreamDisabledError from error
-        raise
+        await at_start_up(partial(js.add_consumer, subjects.PLANS_STREAM, wanted), name, 1, within_seconds)
+    except APIError as error:
+        raise TopologyRefusedError(name, _reason(error)) from error
 
 
-async def _ensure_stream(js: JetStreamContext, wanted: StreamConfig) -> None:
+async def _ensure_stream(js: JetStreamContext, wanted: StreamConfig) -> bool:
+    """Whether it was created."""
     name = str(wanted.name)
     try:
         present = (await js.stream_info(name)).config
@@ -166,11 +232,16 @@ async def _ensure_stream(js: JetStreamContext, wanted: StreamConfig) -> None:
                 raise
             # Another process created it at the same moment: what it made is checked like any other.
         else:
-            return
+            return True
         present = (await js.stream_info(name)).config
     differences = stream_differences(present, wanted)
     if differences:
         raise IncompatibleStreamError(name, differences)
+    return False
+
+
+def _reason(error: APIError) -> str:
+    return f"{error.description} ({error.err_code or error.code})"
 
 
 def stream_differences(present: StreamConfig, wanted: StreamConfig) -> list[str]:

@@ -45,21 +45,24 @@ def health(
 
 
 async def _check(services: list[str], tools: list[str], timeout: float) -> None:
+    from nats.errors import Error as NatsError
     from nats.errors import NoRespondersError
     from nats.errors import TimeoutError as NatsTimeoutError
-    from nats.js.errors import ServiceUnavailableError
 
     from leadplan_bus.discovery import discover_tools
     from leadplan_bus.errors import JetStreamDisabledError
+    from leadplan_bus.leaders import is_jetstream_off
     from leadplan_cli.running import connected
 
     async with connected("leadplan health", within_seconds=timeout) as nc:
         try:
             await nc.jetstream(timeout=timeout).account_info()
-        except (NoRespondersError, ServiceUnavailableError):
-            raise JetStreamDisabledError from None
         except NatsTimeoutError:
             raise CommandError(f"JetStream didn't answer within {timeout:g} s") from None
+        except NatsError as error:
+            if is_jetstream_off(error):
+                raise JetStreamDisabledError from None
+            raise CommandError(f"JetStream can't be used: {error}") from None
         for name in services:
             try:
                 await nc.request(f"$SRV.PING.{name}", timeout=timeout)

@@ -1,5 +1,6 @@
 """``PlanClient``: what a Supervisor or a UI does with plans over a NATS connection."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from nats.aio.client import Client
 
 from leadplan_bus.claim_check import ClaimCheck
 from leadplan_client.errors import InvalidPlanIdError
-from leadplan_client.following import DEFAULT_REREAD_SECONDS, PlanFollower
+from leadplan_client.following import DEFAULT_REREAD_SECONDS, READS_AT_ONCE, PlanFollower
 from leadplan_client.results import PlanResults
 from leadplan_client.submission import MESSAGE_ID_HEADER, publish_submission
 from leadplan_contracts import (
@@ -40,7 +41,8 @@ class PlanClient:
         self._nc = nc
         self._js = nc.jetstream()
         self._claim_check = ClaimCheck(self._js)
-        self._results = PlanResults(nc, self._claim_check)
+        self._reads = asyncio.Semaphore(READS_AT_ONCE)
+        self._results = PlanResults(nc, self._claim_check, self._reads)
 
     async def submit(self, plan: LeadGenPlan, user: SupervisorUserContext, *, message_id: str | None = None) -> int:
         """Put a plan into the work queue (protocol section 1); when this returns, the plan is safe.
@@ -91,7 +93,11 @@ class PlanClient:
             leadplan_bus.errors.JetStreamDisabledError: while iterating: the server has no JetStream.
         """
         return PlanFollower(
-            self._nc, checked_plan_id(plan_id), submission=submission, reread_seconds=reread_seconds
+            self._nc,
+            checked_plan_id(plan_id),
+            submission=submission,
+            reread_seconds=reread_seconds,
+            reads=self._reads,
         ).events()
 
     async def result(self, plan_id: str, *, wait_seconds: float | None = None) -> LeadGenExecutionResult:

@@ -35,11 +35,26 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LOOK_UP_SECONDS = 0.25
 """How often a reconnect, and a part of the log that hasn't reached the answering replica, is looked for."""
 
+_MOST_WAITING_EVENTS = 10_000
+_MOST_WAITING_BYTES = 8 * 1024 * 1024
+"""What a caller who is slow to take events makes this process hold, at most. Beyond it the client library drops what
+comes, and the gap is repaired from the log."""
+
 _STREAM_SEQUENCE_HEADER = "Nats-Sequence"
 
 
+READS_AT_ONCE = 8
+"""More reads at the same time would only time out: after a lost connection every follower reads its log again."""
+
+
 class PlanFollower:
-    """One reader of one plan; its arguments are those of ``PlanClient.follow``."""
+    """One reader of one plan.
+
+    Args:
+        nc: the connection.
+        plan_id, submission, reread_seconds: see ``PlanClient.follow``.
+        reads: bounds how many followers on the connection read their logs at the same time.
+    """
 
     def __init__(
         self,
@@ -48,8 +63,10 @@ class PlanFollower:
         *,
         submission: int | None = None,
         reread_seconds: float = DEFAULT_REREAD_SECONDS,
+        reads: asyncio.Semaphore,
     ) -> None:
         self._nc = nc
+        self._reads = reads
         self._js = nc.jetstream()
         self._plan_id = plan_id
         self._submission = submission
@@ -66,7 +83,11 @@ class PlanFollower:
         """Every event in order, until the plan has ended."""
         try:
             # First the feed, then the log: what is stored in between comes twice, and nothing is missed.
-            subscription = await self._nc.subscribe(plan_events_subject(self._plan_id))
+            subscription = await self._nc.subscribe(
+                plan_events_subject(self._plan_id),
+                pending_msgs_limit=_MOST_WAITING_EVENTS,
+                pending_bytes_limit=_MOST_WAITING_BYTES,
+            )
         except ConnectionClosedError:
             raise ConnectionLostError from None
         try:
@@ -194,7 +215,8 @@ class PlanFollower:
         return False
 
     async def _stored(self, stream: str, subject: str, after: int) -> list[StoredMessage]:
-        return await read_subject(self._nc, stream, subject, start_sequence=after + 1)
+        async with self._reads:
+            return await read_subject(self._nc, stream, subject, start_sequence=after + 1)
 
     def _decoded(self, message: StoredMessage) -> LeadPlanEventPayload:
         try:

@@ -35,10 +35,11 @@ _step_results_decoder = msgspec.json.Decoder(list[LeadGenStepResult])
 class PlanResults:
     """Results of plans on one connection."""
 
-    def __init__(self, nc: Client, claim_check: ClaimCheck) -> None:
+    def __init__(self, nc: Client, claim_check: ClaimCheck, reads: asyncio.Semaphore) -> None:
         self._nc = nc
         self._js = nc.jetstream()
         self._claim_check = claim_check
+        self._reads = reads
 
     async def result(self, plan_id: str, wait_seconds: float | None) -> LeadGenExecutionResult:
         """See ``PlanClient.result``."""
@@ -57,7 +58,7 @@ class PlanResults:
     async def _wait_for_end(self, plan_id: str, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                async for _ in PlanFollower(self._nc, plan_id).events():
+                async for _ in PlanFollower(self._nc, plan_id, reads=self._reads).events():
                     pass
         except TimeoutError:
             return

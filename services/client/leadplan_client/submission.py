@@ -9,6 +9,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
 from leadplan_bus.errors import JetStreamDisabledError
+from leadplan_bus.leaders import is_jetstream_off
 from leadplan_bus.limits import encoded_size
 from leadplan_client.errors import (
     ConnectionLostError,
@@ -53,7 +54,11 @@ async def require_stream(js: JetStreamContext, stream: str) -> None:
         await js.stream_info(stream)
     except NotFoundError:
         raise StreamsMissingError(stream) from None
-    except (ServiceUnavailableError, NoRespondersError):
+    except ServiceUnavailableError as error:
+        if is_jetstream_off(error):
+            raise JetStreamDisabledError from None
+        # A cluster that elects its leaders says so.
+    except NoRespondersError:
         raise JetStreamDisabledError from None
     except NatsTimeoutError:
         return

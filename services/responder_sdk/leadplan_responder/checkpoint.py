@@ -11,6 +11,7 @@ is created by the first item ever kept. Without it, or without JetStream, a step
 import logging
 import time
 from collections.abc import Awaitable, Iterable
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, Protocol, TypeVar
 
@@ -20,6 +21,7 @@ from nats.errors import Error as NatsError
 from nats.js.kv import KeyValue
 
 from leadplan_bus.errors import BusError
+from leadplan_bus.leaders import until_led
 from leadplan_bus.limits import fits
 from leadplan_bus.stored_messages import read_subject
 from leadplan_contracts import ToolRequest
@@ -151,13 +153,15 @@ class CheckpointBucket:
 
     Args:
         nc: the connection.
-        max_age_seconds: how long items are kept that nobody deletes; counts when the bucket is created.
+        max_age_seconds: how long items are kept that nobody deletes.
+        replicas: on how many nodes of a cluster. Both count when the bucket is created.
     """
 
-    def __init__(self, nc: Client, max_age_seconds: float = DEFAULT_MAX_AGE_SECONDS) -> None:
+    def __init__(self, nc: Client, max_age_seconds: float = DEFAULT_MAX_AGE_SECONDS, *, replicas: int = 1) -> None:
         self._nc = nc
         self._js = nc.jetstream(timeout=_ANSWER_SECONDS)
         self._max_age_seconds = max_age_seconds
+        self._replicas = replicas
         self._bucket: KeyValue | None = None
 
     def items_of(self, request: ToolRequest) -> StepItems:
@@ -202,8 +206,10 @@ class CheckpointBucket:
         if not fits(self._nc, text, None):
             raise ItemTooLargeError(f"it has {len(text)} bytes, and the server takes {self._nc.max_payload}")
         try:
+            patience = 0.0 if self._bucket else _ANSWER_SECONDS  # a bucket that was just created has no leader yet
             self._bucket = self._bucket or await self._open()
-            await self._bucket.put(key, text)
+            put = partial(self._bucket.put, key, text)
+            await until_led(put, f"bucket {TOOL_CHECKPOINTS_BUCKET}", within_seconds=patience)
         except (NatsError, BusError) as error:
             raise self._unavailable(error) from error
 
@@ -213,6 +219,7 @@ class CheckpointBucket:
             TOOL_CHECKPOINTS_BUCKET,
             description="Finished work of steps that are still to succeed",
             max_age_seconds=self._max_age_seconds,
+            replicas=self._replicas,
             direct=True,
         )
 

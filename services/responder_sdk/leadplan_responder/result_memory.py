@@ -14,6 +14,7 @@ its instance any more (``$SRV.PING.<service>.<instance>``); one that only doesn'
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -21,9 +22,10 @@ import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
-from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError, NoStreamResponseError, NotFoundError
 from nats.js.kv import KeyValue
 
+from leadplan_bus.leaders import ELECTION_SECONDS, START_UP_SECONDS
 from leadplan_bus.tokens import new_token
 from leadplan_contracts import LeadToolExecutionResult, ToolRequest
 from leadplan_contracts.subjects import TOOL_RESULTS_BUCKET
@@ -34,9 +36,12 @@ log = logging.getLogger("leadplan.responder")
 
 DEFAULT_MAX_AGE_SECONDS = 30 * 86_400.0
 _PING_SECONDS = 1.0
-_CLAIM_TRIES = 10
-_STORE_TRIES = 5
+_ANSWER_SECONDS = 2.0
+_PATIENCE_SECONDS = ELECTION_SECONDS
 _WAIT_SECONDS = 0.2
+_IN_FLIGHT = "wrong last sequence"
+"""How the server refuses a write while another one to the same key is on its way through the cluster (10164). A refusal
+for good (10071) names the sequence behind these words. nats-py keeps the words only."""
 
 T = TypeVar("T")
 
@@ -111,31 +116,41 @@ class ResultMemory:
         nc: the connection.
         service, instance: name and id of the micro service, under which others ask whether we live.
         max_age_seconds: how long a result is remembered; longer than any plan may take.
+        replicas: on how many nodes of a cluster. Both count when the bucket is created.
     """
 
     def __init__(
-        self, nc: Client, *, service: str, instance: str, max_age_seconds: float = DEFAULT_MAX_AGE_SECONDS
+        self,
+        nc: Client,
+        *,
+        service: str,
+        instance: str,
+        max_age_seconds: float = DEFAULT_MAX_AGE_SECONDS,
+        replicas: int = 1,
     ) -> None:
         self._nc = nc
-        self._js = nc.jetstream()
+        self._js = nc.jetstream(timeout=_ANSWER_SECONDS)
         self._service = service
         self._instance = instance
         self._max_age_seconds = max_age_seconds
+        self._replicas = replicas
         self._bucket: KeyValue | None = None
         self._ours: set[str] = set()
 
     async def open(self) -> None:
-        """Create the bucket where it is missing.
+        """Create the bucket where it is missing. A cluster that has no leader yet is waited for.
 
         Raises:
-            leadplan_bus.errors.JetStreamDisabledError: the server has no JetStream.
-            nats.errors.Error: the server refuses, or doesn't answer.
+            leadplan_bus.errors.BusError: the server has no JetStream, no leader, or fewer nodes than replicas.
+            nats.errors.Error: the server refuses.
         """
         self._bucket = await open_bucket(
             self._js,
             TOOL_RESULTS_BUCKET,
             description="Results of tools by idempotency key",
             max_age_seconds=self._max_age_seconds,
+            replicas=self._replicas,
+            within_seconds=START_UP_SECONDS,
         )
 
     async def claim(self, request: ToolRequest) -> Claim:
@@ -146,17 +161,17 @@ class ResultMemory:
         """
         key, params = record_key(request), _digest(canonical_json(request.params))
         record = self._running(params)
-        for _ in range(_CLAIM_TRIES):
+        ends_at = time.monotonic() + _PATIENCE_SECONDS
+        while True:
             try:
                 revision = await self._kv.create(key, encode(record))
                 return self._claimed(key, revision, params)
-            except (KeyWrongLastSequenceError, NatsError):
-                pass  # taken, or nobody knows whether it was stored: the record itself tells
+            except NatsError as error:
+                refusal = error  # taken, or nobody knows whether it was stored: the record itself tells
             claim = await self._read(key, record)
             if claim is not None:
                 return claim
-            await asyncio.sleep(_WAIT_SECONDS)
-        raise MemoryUnavailableError(f"bucket {TOOL_RESULTS_BUCKET} doesn't answer")
+            await self._wait(ends_at, refusal)
 
     async def take_over(self, doubtful: Doubtful) -> Claim:
         """Claim a key that is in doubt; of several replicas only one can.
@@ -165,17 +180,17 @@ class ResultMemory:
             MemoryUnavailableError: the server doesn't answer.
         """
         record = self._running(doubtful.params)
-        for _ in range(_CLAIM_TRIES):
+        ends_at = time.monotonic() + _PATIENCE_SECONDS
+        while True:
             try:
                 revision = await self._kv.update(doubtful.key, encode(record), last=doubtful.revision)
                 return self._claimed(doubtful.key, revision, doubtful.params)
-            except (KeyWrongLastSequenceError, NatsError):
-                pass
+            except NatsError as error:
+                refusal = error
             claim = await self._read(doubtful.key, record)
             if claim is not None and not isinstance(claim, Doubtful):
                 return claim
-            await asyncio.sleep(_WAIT_SECONDS)
-        raise MemoryUnavailableError(f"bucket {TOOL_RESULTS_BUCKET} doesn't answer")
+            await self._wait(ends_at, refusal)
 
     async def remember(self, claimed: Claimed, reply: LeadToolExecutionResult) -> None:
         """The work is done: give this reply to every further request with the key."""
@@ -193,20 +208,46 @@ class ResultMemory:
 
     async def _settle(self, claimed: Claimed, store: Callable[[], Awaitable[T]]) -> None:
         """Store how a claim ended. Where that fails the record stays ``Running``, and is in doubt once we are gone."""
+        ends_at = time.monotonic() + _PATIENCE_SECONDS
         try:
-            for _ in range(_STORE_TRIES):
+            while True:
                 try:
                     await store()
-                except KeyWrongLastSequenceError:
-                    return  # stored by a try whose answer was lost, or taken over: the newer record counts
+                except KeyWrongLastSequenceError as error:
+                    if error.description != _IN_FLIGHT:
+                        return  # stored by a try whose answer was lost, or taken over: the newer record counts
+                    refusal: NatsError = error
                 except NatsError as error:
                     log.warning("a result isn't remembered yet: %r", error, extra={"key": claimed.key})
-                    await asyncio.sleep(_WAIT_SECONDS)
+                    refusal = error
                 else:
                     return
+                await self._wait(ends_at, refusal)
+        except MemoryUnavailableError:
             log.error("a result couldn't be remembered: its key is in doubt", extra={"key": claimed.key})
         finally:
             self._ours.discard(claimed.key)
+
+    async def _wait(self, ends_at: float, refusal: NatsError) -> None:
+        """Wait until the bucket may answer: a cluster that elects a leader needs some seconds.
+
+        Raises:
+            MemoryUnavailableError: the time is over, or the bucket is gone.
+        """
+        if time.monotonic() >= ends_at:
+            raise MemoryUnavailableError(f"bucket {TOOL_RESULTS_BUCKET} doesn't answer") from refusal
+        if isinstance(refusal, NoStreamResponseError) and await self._is_gone():
+            raise MemoryUnavailableError(f"bucket {TOOL_RESULTS_BUCKET} is gone: start the tool again") from refusal
+        await asyncio.sleep(_WAIT_SECONDS)
+
+    async def _is_gone(self) -> bool:
+        try:
+            await self._kv.status()
+        except NotFoundError:
+            return True
+        except NatsError:
+            pass
+        return False
 
     async def _read(self, key: str, ours: Running) -> Claim | None:
         """What the record under a key means for somebody who tried to store ``ours``; None to try again."""

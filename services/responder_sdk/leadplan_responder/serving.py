@@ -42,6 +42,7 @@ _SHORTEST_BUSY_MS = 50
 _LONGEST_BUSY_MS = 5_000
 _LAST_ANSWERS_SECONDS = 5.0
 _SERVER_SECONDS = 2.0
+_REPLICAS = {"1", "2", "3", "4", "5"}
 _request_decoder = msgspec.json.Decoder(ToolRequest)
 _cancel_decoder = msgspec.json.Decoder(CancelNotice)
 
@@ -53,22 +54,28 @@ class ServingSettings:
     Attributes:
         nats_url: ``NATS_URL``, one address or several separated by commas.
         grace_seconds: ``LEADPLAN_GRACE_MS`` / 1000: how long running handlers may go on after SIGTERM; default 10.
+        replicas: ``LEADPLAN_REPLICAS``: on how many nodes of a cluster buckets that are created are kept; default 1.
     """
 
     nats_url: str = DEFAULT_URL
     grace_seconds: float = 10.0
+    replicas: int = 1
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "ServingSettings":
         """Read the settings.
 
         Raises:
-            ConfigurationError: ``LEADPLAN_GRACE_MS`` is no whole number of milliseconds.
+            ConfigurationError: ``LEADPLAN_GRACE_MS`` is no whole number of milliseconds, or ``LEADPLAN_REPLICAS`` no
+                number from 1 to 5.
         """
         grace = environ.get("LEADPLAN_GRACE_MS", "10000")
         if not grace.isdecimal():
             raise ConfigurationError(f"LEADPLAN_GRACE_MS must be a whole number of milliseconds, not {grace!r}")
-        return cls(environ.get("NATS_URL") or DEFAULT_URL, int(grace) / 1000)
+        replicas = environ.get("LEADPLAN_REPLICAS", "1")
+        if replicas not in _REPLICAS:
+            raise ConfigurationError(f"LEADPLAN_REPLICAS must be a number from 1 to 5, not {replicas!r}")
+        return cls(environ.get("NATS_URL") or DEFAULT_URL, int(grace) / 1000, int(replicas))
 
 
 async def serve_until_signal(responder: Responder, settings: ServingSettings) -> None:
@@ -87,7 +94,7 @@ async def serve_until_signal(responder: Responder, settings: ServingSettings) ->
     if nc is None:
         await run_stop_hooks(responder)
         return
-    serving = Serving(responder, nc, settings.grace_seconds)
+    serving = Serving(responder, nc, settings.grace_seconds, replicas=settings.replicas)
     try:
         await serving.start()
         log.info("serving", extra={"tools": sorted(responder.tools), "nats": without_credentials(settings.nats_url)})
@@ -167,9 +174,10 @@ class Serving:
         responder: what to serve.
         nc: the connection; it stays open when serving stops.
         grace_seconds: how long running handlers may go on after ``stop``.
+        replicas: on how many nodes of a cluster buckets are kept that are created here.
     """
 
-    def __init__(self, responder: Responder, nc: Client, grace_seconds: float = 10.0) -> None:
+    def __init__(self, responder: Responder, nc: Client, grace_seconds: float = 10.0, *, replicas: int = 1) -> None:
         self._responder = responder
         self._nc = nc
         self._grace_seconds = grace_seconds
@@ -178,8 +186,8 @@ class Serving:
         )
         self._claim_check = ClaimCheck(nc.jetstream())
         self._served = {name: _ServedTool(tool) for name, tool in responder.tools.items()}
-        self._checkpoints = CheckpointBucket(nc)
-        self._memory = ResultMemory(nc, service=responder.name, instance=self._service.id)
+        self._checkpoints = CheckpointBucket(nc, replicas=replicas)
+        self._memory = ResultMemory(nc, service=responder.name, instance=self._service.id, replicas=replicas)
         all_limits = [limit for tool in responder.tools.values() for limit in tool.limits]
         self._shared_holds = SharedHolds(nc, all_limits, instance=self._service.id)
         self._answers: set[asyncio.Task[None]] = set()

@@ -21,8 +21,32 @@ from leadplan_contracts.subjects import PLAN_LOG_STREAM, PLAN_REJECTS_STREAM
 from leadplan_executor.service import Executor
 from leadplan_executor.settings import ExecutorSettings
 
+PERMANENT_CRASHES = bool(os.environ.get("LEADPLAN_CRASH_POINTS"))
+if PERMANENT_CRASHES:
+    # Executors in this process lose power again and again; how and when is the fault tests' business.
+    sys.path.append(str(Path(__file__).parents[1] / "faults"))
+    import fault_permanent_crashes
+
 Reply = dict[str, Any] | bytes | None
 Behaviour = Callable[[dict[str, Any]], Reply | Awaitable[Reply]]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under permanent crashes only tests with executors in this process count; those that can't pass say why."""
+    if not PERMANENT_CRASHES:
+        return
+    others = [item for item in items if "start_executor" not in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
+    for item in items:
+        if reason := fault_permanent_crashes.why_not(item.name):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how often the power went."""
+    if PERMANENT_CRASHES and (losses := fault_permanent_crashes.CrashingExecutors.losses):
+        terminalreporter.write_line(f"executors lost: {losses}")
 
 
 def plan_message(plan_id: str, steps: list[dict[str, Any]], **plan: Any) -> dict[str, Any]:
@@ -42,10 +66,11 @@ def plan_message(plan_id: str, steps: list[dict[str, Any]], **plan: Any) -> dict
 
 
 class Feed:
-    """Everything on ``plans.events.*`` since the test began."""
+    """Everything on ``plans.events.*`` since the test began; under permanent crashes as if there were none."""
 
     def __init__(self, nc: Client) -> None:
         self.nc = nc
+        self._unharmed = fault_permanent_crashes.AsIfUnharmed() if PERMANENT_CRASHES else None
         self.events: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self._news = asyncio.Event()
@@ -55,9 +80,11 @@ class Feed:
         await flush(self.nc)
 
     async def _take(self, message: Msg) -> None:
-        self.events.append(json.loads(message.data))
-        self.headers.append(message.headers or {})
-        self._news.set()
+        event, headers = json.loads(message.data), message.headers or {}
+        if self._unharmed is None or self._unharmed.shows(event, headers):
+            self.events.append(event)
+            self.headers.append(headers)
+            self._news.set()
 
     def of(self, plan_id: str, *types: str) -> list[dict[str, Any]]:
         return [one for one in self.events if one["planId"] == plan_id and (not types or one["type"] in types)]
@@ -86,7 +113,11 @@ class Feed:
     async def log(self, plan_id: str) -> list[dict[str, Any]]:
         """The plan's stored log."""
         stored = await read_subject(self.nc, PLAN_LOG_STREAM, f"plans.log.{plan_id}")
-        return [json.loads(message.body) for message in stored]
+        events = [json.loads(message.body) for message in stored]
+        if PERMANENT_CRASHES:
+            unharmed = fault_permanent_crashes.AsIfUnharmed()
+            return [event for event in events if unharmed.shows(event)]
+        return events
 
     async def rejects(self, plan_id: str) -> list[dict[str, Any]]:
         stored = await read_subject(self.nc, PLAN_REJECTS_STREAM, f"plans.rejected.{plan_id}")
@@ -102,7 +133,10 @@ class Feed:
 
 
 class PlainTool:
-    """A responder without the SDK: a subscriber in a queue group, requests side by side, and a ledger of calls."""
+    """A responder without the SDK: a subscriber in a queue group, requests side by side, and a ledger of calls.
+
+    Under permanent crashes it knows requests that are sent again, and answers and lists them once.
+    """
 
     def __init__(self, nc: Client, behaviour: Behaviour) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -112,6 +146,7 @@ class PlainTool:
         self._nc = nc
         self._behaviour = behaviour
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answers = fault_permanent_crashes.RememberedAnswers() if PERMANENT_CRASHES else None
 
     async def take(self, message: Msg) -> None:
         task = asyncio.create_task(self._answer(message))
@@ -119,21 +154,26 @@ class PlainTool:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, message: Msg) -> None:
-        request = json.loads(message.data)
-        self.requests.append(request)
-        self.headers.append(message.headers or {})
-        self.running += 1
-        self.most_at_once = max(self.most_at_once, self.running)
-        try:
-            request["_reply_to"] = message.reply
-            reply = self._behaviour(request)
-            if isinstance(reply, Awaitable):
-                reply = await reply
-        finally:
-            self.running -= 1
+        request = {**json.loads(message.data), "_reply_to": message.reply}
+        if self._answers is None or self._answers.is_new(request):
+            self.requests.append(request)
+            self.headers.append(message.headers or {})
+        if self._answers is None:
+            reply = await self._work(request)
+        else:
+            reply = await self._answers.answer(request, self._work)
         if reply is not None:
             body = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
             await self._nc.publish(message.reply, body)
+
+    async def _work(self, request: dict[str, Any]) -> Reply:
+        self.running += 1
+        self.most_at_once = max(self.most_at_once, self.running)
+        try:
+            reply = self._behaviour(request)
+            return await reply if isinstance(reply, Awaitable) else reply
+        finally:
+            self.running -= 1
 
     def calls(self, step_id: str) -> list[dict[str, Any]]:
         return [request for request in self.requests if request["stepId"] == step_id]
@@ -168,14 +208,22 @@ def serve_tool(nc: Client) -> Callable[..., Awaitable[PlainTool]]:
     return serve
 
 
+_LEASE = {"lease_ms": 1000, "grace_ms": 1000}
+
+
 @pytest.fixture
-async def start_executor(nats_url: str) -> AsyncIterator[Callable[..., Awaitable[Executor]]]:
+async def start_executor(nats_url: str) -> AsyncIterator[Callable[..., Awaitable[Any]]]:
     """Start executors in this process, each on a connection of its own; settings by field name."""
+    if PERMANENT_CRASHES:
+        crashing = fault_permanent_crashes.CrashingExecutors(nats_url)
+        yield lambda **settings: crashing.start({**_LEASE, **settings})
+        await crashing.stop()
+        return
     started: list[tuple[Executor, Client]] = []
 
     async def start(**settings: Any) -> Executor:
         client = await connect(nats_url, name="executor")
-        executor = Executor(client, ExecutorSettings(**{"lease_ms": 1000, "grace_ms": 1000, **settings}))
+        executor = Executor(client, ExecutorSettings(**{**_LEASE, **settings}))
         started.append((executor, client))
         await executor.start()
         return executor

@@ -16,14 +16,16 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from leadplan_bus.connection import stop_receiving
+from leadplan_bus.connection import flush, stop_receiving
 from leadplan_contracts import subjects
 
 log = structlog.get_logger(__name__)
 
-_EXPIRES_SECONDS = 30.0
-_HEARTBEAT_SECONDS = 1.0
-_SILENCE_SECONDS = 2.5 * _HEARTBEAT_SECONDS
+# Short, for the server answers the open requests of a frozen executor with the very plans that it has lost.
+_EXPIRES_SECONDS = 1.0
+_HEARTBEAT_SECONDS = 0.4
+_SILENCE_SECONDS = 2.5
+_STOP_SECONDS = 2.0
 _NANOSECONDS = 1_000_000_000
 
 
@@ -72,12 +74,25 @@ class PlanIntake:
         nc: the connection.
         slots: how many deliveries may be held at once.
         take: called with each delivery; ``release`` must be called once it is settled.
+        lease_seconds: tells how long a lease is now.
+        on_trouble: called when the queue refuses, for its consumer may be gone.
     """
 
-    def __init__(self, nc: Client, slots: int, take: Callable[[Delivery], None]) -> None:
+    def __init__(
+        self,
+        nc: Client,
+        slots: int,
+        take: Callable[[Delivery], None],
+        *,
+        lease_seconds: Callable[[], float],
+        on_trouble: Callable[[], None],
+    ) -> None:
         self._nc = nc
         self._slots = slots
         self._take = take
+        self._lease_seconds = lease_seconds
+        self._on_trouble = on_trouble
+        self._trouble: str | None = None
         self._inbox = nc.new_inbox()
         self._held = 0
         self._asked = 0
@@ -85,6 +100,7 @@ class PlanIntake:
         self._slot_free = asyncio.Event()
         self._stopped = False
         self._subscription: Subscription | None = None
+        self._catching_up: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Pull until stopped."""
@@ -106,7 +122,7 @@ class PlanIntake:
         self._stopped = True
         self._slot_free.set()
         if self._subscription is not None and self._nc.is_connected:
-            await stop_receiving(self._nc, self._subscription)
+            await stop_receiving(self._nc, self._subscription, within_seconds=_STOP_SECONDS)
 
     def release(self) -> None:
         """A delivery was settled: its slot is free."""
@@ -133,20 +149,56 @@ class PlanIntake:
         self._heard_at = time.monotonic()
 
     def _notice_silence(self) -> None:
+        self._notice_gap()
         if self._asked and time.monotonic() - self._heard_at > _SILENCE_SECONDS:
             # No heartbeat: the server forgot our requests, as after a restart.
-            log.info("the queue went silent, asking again")
+            self._tell("the queue went silent, asking again")
             self._asked = 0
 
+    def _tell(self, trouble: str, **details: str) -> None:
+        """Say what is wrong once, not with every request, until the queue is heard again."""
+        said, self._trouble = self._trouble, f"{trouble} {details}"
+        if said != self._trouble:
+            log.warning(trouble, **details)
+
+    def _notice_gap(self) -> None:
+        """See that we, or the network, stood still for longer than a lease: what lies in the buffers is stale then.
+
+        Others have been given those plans since. To take one would be to take it from its new owner, and so would be
+        handing it back, for the server knows a delivery by its message. So nothing is taken or settled of what it sent
+        before it answers us again. Where that is still ours, the queue delivers it again when its lease runs out.
+        """
+        silent = time.monotonic() - self._heard_at
+        if self._asked and silent > self._lease_seconds() and self._catching_up is None:
+            log.warning("nothing was heard for longer than a lease", seconds=round(silent, 1))
+            self._catching_up = asyncio.create_task(self._catch_up(), name="catching up with the queue")
+
+    async def _catch_up(self) -> None:
+        try:
+            await flush(self._nc)
+            while self._subscription is not None and self._subscription.pending_msgs:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0)
+        except NatsError as error:
+            log.warning("the server doesn't answer yet", problem=repr(error))
+        finally:
+            self._catching_up = None
+            self._asked = 0
+            self._slot_free.set()
+
     async def _on_message(self, message: Msg) -> None:
+        self._notice_gap()
         self._heard_at = time.monotonic()
         headers = message.headers or {}
         if (code := headers.get(subjects.STATUS_HEADER)) is not None and not message.reply:
             pending = headers.get("Nats-Pending-Messages")
             self._on_status(_Status(code, headers.get("Description", ""), int(pending) if pending else None))
             return
+        self._trouble = None
         self._asked = max(0, self._asked - 1)
         delivery = Delivery(self._nc, message)
+        if self._catching_up is not None:
+            log.warning("a delivery that lay too long is left to the queue", message=delivery.stream_sequence)
+            return
         if self._stopped:
             await delivery.hand_back()
             return
@@ -156,10 +208,12 @@ class PlanIntake:
 
     def _on_status(self, status: _Status) -> None:
         if status.code == "100":
+            self._trouble = None
             return  # idle heartbeat
         self._asked = 0 if status.pending is None else max(0, self._asked - status.pending)
         if status.code in ("404", "408"):
             self._slot_free.set()  # the request ran out: ask anew
         else:
             # Asked anew after a heartbeat's time, so that a missing consumer isn't asked for in a tight loop.
-            log.warning("the queue refused", status=status.code, description=status.description)
+            self._tell("the queue refused", status=status.code, description=status.description)
+            self._on_trouble()

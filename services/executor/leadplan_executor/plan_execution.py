@@ -19,14 +19,35 @@ from leadplan_bus.errors import ClaimCheckError
 from leadplan_bus.limits import fits
 from leadplan_bus.tokens import new_token
 from leadplan_contracts import CancelNotice, LeadPlanEventPayload, ToolProgress, subjects
-from leadplan_contracts.events import PlanCompleted, PlanStarted, ProgressMeta, StepEvent, StepProgress, event_type
+from leadplan_contracts.events import (
+    PlanCompleted,
+    PlanResumed,
+    PlanStarted,
+    ProgressMeta,
+    StepEvent,
+    StepProgress,
+    StepStarted,
+    event_type,
+)
 from leadplan_contracts.wire import encode
 from leadplan_executor.clock import now_ms, sleep_until
-from leadplan_executor.core import AttemptEnded, CallTool, Input, PlanRun, Proceed, WaitUntil, decide, due, evolve
+from leadplan_executor.core import (
+    AttemptEnded,
+    CallTool,
+    GivenUp,
+    Input,
+    PlanRun,
+    Proceed,
+    WaitUntil,
+    decide,
+    due,
+    evolve,
+)
 from leadplan_executor.core.events import emit_plan_event
-from leadplan_executor.core.outcome import AskAgain, unless_busy
+from leadplan_executor.core.outcome import AskAgain, cut, unless_busy
 from leadplan_executor.core.requests import execution_env, idempotency_key
 from leadplan_executor.core.signals import ToolSignal
+from leadplan_executor.errors import FenceLostError
 from leadplan_executor.latest_progress import LatestProgress
 from leadplan_executor.plan_log import PlanLog, event_headers
 from leadplan_executor.tool_calls import ToolCaller
@@ -80,6 +101,8 @@ class PlanExecution:
         self._calling: set[int] = set()
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._draining = False
+        self.got_further = False
+        """Whether something came of the plan here, beyond taking it up and asking tools."""
         self._log = log.bind(plan_id=run.plan_id)
 
     async def execute_lead_generation_plan(self, first: Input) -> Ending:
@@ -102,6 +125,21 @@ class PlanExecution:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def give_up(self, first: Input, reason: str) -> None:
+        """End the plan from where it is, without calling any tool.
+
+        Args:
+            first: ``TakenOver``.
+            reason: why.
+
+        Raises:
+            FenceLostError, EventTooLargeError, nats.errors.ConnectionClosedError: as above.
+        """
+        async with self._turn:
+            await self._store(decide(self.run, first, now_ms()))
+            while events := decide(self.run, GivenUp(reason), now_ms()):
+                await self._store(events)
+
     def drain(self) -> None:
         """Start nothing new; hand the plan back as soon as no attempt is with a tool."""
         self._draining = True
@@ -110,6 +148,17 @@ class PlanExecution:
     def abandon(self) -> None:
         """Hand the plan back now; attempts in flight are left to whoever takes it over."""
         self._end(Ending.HANDED_BACK)
+
+    async def let_go_if_lost(self) -> None:
+        """End with ``FenceLostError`` where another executor has appended to the plan since we did.
+
+        Raises:
+            nats.errors.Error: the server didn't answer.
+        """
+        stored, by = await self._plan_log.last_append(self.run.plan_id)
+        # While an append of ours is under way, the fence tells.
+        if stored > self._last_stored and not self._turn.locked() and not self._ended.done():
+            self._ended.set_exception(FenceLostError(self.run.plan_id, by))
 
     async def execute_step_with_retries(self, index: int) -> None:
         """Carry out a step's commands one after the other: call its tool, wait, call again, as the core says."""
@@ -157,6 +206,7 @@ class PlanExecution:
             self._last_stored = await self._plan_log.append(to_store, after=self._last_stored, traceparent=trace)
             evolve(self.run, event)
             self._note(event)
+            self.got_further |= not isinstance(event, PlanStarted | PlanResumed | StepStarted)
             if isinstance(event, StepEvent):
                 self._align((self.run.index_of[event.step.id],))
 
@@ -235,7 +285,7 @@ class PlanExecution:
             now=now_ms(),
             user=run.public_user,
             step=run.steps[index].reference,
-            meta=ProgressMeta(progress=progress.progress, message=progress.message),
+            meta=ProgressMeta(progress=progress.progress, message=progress.message and cut(progress.message)),
         )
         body, headers = encode(event), event_headers(event, f"{run.plan_id}:{new_token()}", run.traceparent)
         if fits(self._nc, body, headers):

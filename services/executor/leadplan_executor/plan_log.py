@@ -3,10 +3,12 @@
 The fence is ``Nats-Expected-Last-Subject-Sequence``: an append names the stream sequence of the plan's last event, and
 the server refuses it when there is a later one. Whoever is refused has lost the plan.
 
-The hard part is an append whose answer was lost, by a time-out or a broken connection: it may be stored or not. So it
-is sent again with the same fence. Stored before, it is refused now; then the log shows our own event, by its bytes and
-by the executor instance in its header, at the place where it belongs. Only when something else stands there is the
-fence lost.
+The hard part is an append whose answer was lost, by a time-out, a broken connection or a leader that was cut off: it
+may be stored or not. So it is sent again with the same fence. Stored before, it is refused now; then the log shows our
+own event, by its bytes and by the executor instance in its header, at the place where it belongs. Only when something
+else stands there is the fence lost. The stream's leader is asked for that, never a replica, which may lag behind.
+Nothing there means that nothing is decided yet, as while the append itself is still on its way through the cluster: it
+is sent once more.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ import structlog
 from nats.aio.client import Client
 from nats.errors import ConnectionClosedError, ConnectionDrainingError
 from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
 
 from leadplan_bus.limits import encoded_size, fits
 from leadplan_bus.stored_messages import StoredMessage, read_subject
@@ -27,11 +30,14 @@ from leadplan_executor.errors import EventTooLargeError, FenceLostError
 
 log = structlog.get_logger(__name__)
 
-_WRONG_LAST_SEQUENCE = {10071, 10164}
+_WRONG_LAST_SEQUENCE = 10071
+_IN_FLIGHT = 10164
 _ANSWER_SECONDS = 2.0
 _FIRST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 1.0
-_STALE_READS = 40
+_UNEXPLAINED_REFUSALS = 10
+_REQUESTS_AT_ONCE = 256
+"""With thousands at once the server's answers come late, are taken for lost, and everything is sent again."""
 
 
 class StoredEvent(NamedTuple):
@@ -81,7 +87,9 @@ class PlanLog:
 
     def __init__(self, nc: Client, executor: str) -> None:
         self._nc = nc
+        self._js = nc.jetstream(timeout=_ANSWER_SECONDS)
         self._executor = executor
+        self._in_flight = asyncio.Semaphore(_REQUESTS_AT_ONCE)
 
     async def read(self, plan_id: str) -> list[StoredEvent]:
         """All events of a plan, in order; an empty list for a plan that never began.
@@ -93,6 +101,19 @@ class PlanLog:
         return [
             StoredEvent(message.stream_sequence, decode_event(message.body)) for message in await self._read(plan_id, 1)
         ]
+
+    async def last_append(self, plan_id: str) -> tuple[int, str | None]:
+        """Stream sequence of a plan's last event, and the executor that stored it; (0, None) where there is none.
+
+        Raises:
+            nats.errors.Error: the stream's leader doesn't answer.
+        """
+        try:
+            async with self._in_flight:
+                last = await self._js.get_last_msg(subjects.PLAN_LOG_STREAM, subjects.plan_log_subject(plan_id))
+        except NotFoundError:
+            return 0, None
+        return last.seq or 0, (last.headers or {}).get(subjects.EXECUTOR_HEADER)
 
     def fits(self, event: LeadPlanEventPayload, traceparent: str | None) -> bool:
         """Whether the server would take the event in one message."""
@@ -115,38 +136,48 @@ class PlanLog:
         headers = self._headers(event, after, traceparent)
         if not fits(self._nc, body, headers):
             raise EventTooLargeError(event.plan_id, encoded_size(body, headers), self._nc.max_payload)
-        wait = _FIRST_WAIT_SECONDS
+        wait, unexplained = _FIRST_WAIT_SECONDS, 0
         while True:
             try:
-                reply = await self._nc.request(
-                    subjects.plan_log_subject(event.plan_id), body, timeout=_ANSWER_SECONDS, headers=headers
-                )
+                async with self._in_flight:
+                    reply = await self._nc.request(
+                        subjects.plan_log_subject(event.plan_id), body, timeout=_ANSWER_SECONDS, headers=headers
+                    )
                 ack = _ack_decoder.decode(reply.data)
                 if ack.error is None:
                     return ack.seq
-                if ack.error.err_code in _WRONG_LAST_SEQUENCE:
-                    return await self._own_append(event.plan_id, body, after)
+                if ack.error.err_code in (_WRONG_LAST_SEQUENCE, _IN_FLIGHT):
+                    if (own := await self._own_append(event.plan_id, body, after)) is not None:
+                        return own
+                    unexplained += ack.error.err_code == _WRONG_LAST_SEQUENCE
                 problem = ack.error.description
             except (ConnectionClosedError, ConnectionDrainingError):
                 raise
             except (NatsError, msgspec.DecodeError) as error:
                 problem = repr(error)
+            if unexplained == _UNEXPLAINED_REFUSALS:
+                raise FenceLostError(event.plan_id, None)  # the log ends before ``after``: somebody removed its end
             log.warning("append not confirmed, asking again", plan_id=event.plan_id, problem=problem)
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
 
-    async def _own_append(self, plan_id: str, body: bytes, after: int) -> int:
-        """The stream sequence of our own event behind ``after``; raises FenceLostError where another stands there."""
-        for _ in range(_STALE_READS):
-            behind = await self._read(plan_id, after + 1)
-            if behind:
-                by = behind[0].headers.get(subjects.EXECUTOR_HEADER)
-                if by == self._executor and behind[0].body == body:
-                    return behind[0].stream_sequence
-                raise FenceLostError(plan_id, by)
-            # A replica that answered the read may lag behind the leader that refused the append.
-            await asyncio.sleep(_FIRST_WAIT_SECONDS)
-        raise FenceLostError(plan_id, None)
+    async def _own_append(self, plan_id: str, body: bytes, after: int) -> int | None:
+        """The stream sequence of our own event behind ``after``; None where nothing stands there.
+
+        Raises:
+            FenceLostError: something else stands there.
+            nats.errors.Error: the stream's leader doesn't answer.
+        """
+        try:
+            behind = await self._js.get_msg(
+                subjects.PLAN_LOG_STREAM, seq=after + 1, subject=subjects.plan_log_subject(plan_id), next=True
+            )
+        except NotFoundError:
+            return None
+        by = (behind.headers or {}).get(subjects.EXECUTOR_HEADER)
+        if by == self._executor and behind.data == body:
+            return behind.seq
+        raise FenceLostError(plan_id, by)
 
     async def _read(self, plan_id: str, start: int) -> list[StoredMessage]:
         return await read_subject(

@@ -35,6 +35,17 @@ class ExecutorSettings(BaseSettings):
     lease_ms: int = Field(
         default=4_000, ge=500, le=600_000, description="An executor silent for so long loses its plans to another one."
     )
+    max_takeovers: int = Field(
+        default=5,
+        ge=1,
+        le=1_000,
+        description="A plan whose handling crashed so often is ended as failed, with `poison_plan`.",
+    )
+    stall_limit_ms: int = Field(
+        default=20_000,
+        ge=500,
+        description="A process that computes for so long without looking at anything else ends itself.",
+    )
     grace_ms: int = Field(
         default=10_000, ge=0, le=3_600_000, description="On SIGTERM, running attempts may go on for so long."
     )
@@ -47,7 +58,26 @@ class ExecutorSettings(BaseSettings):
         default=5_000, ge=100, description="How often the responders' announcements (schemas of params) are read."
     )
     connect_timeout_ms: int = Field(
-        default=30_000, ge=100, description="How long to wait for the NATS server at start-up before giving up."
+        default=30_000,
+        ge=100,
+        description="How long to wait at start-up, for the NATS server and then for JetStream, before giving up.",
+    )
+    server_lost_limit_ms: int = Field(
+        default=300_000,
+        ge=1_000,
+        description="An executor that gets no answer from JetStream for so long ends, with exit code 1.",
+    )
+    server_checks: str = Field(
+        default="warn",
+        pattern="^(warn|refuse|off)$",
+        description="What is done at start-up about a NATS server that isn't safe: `warn` of it, `refuse` it, or "
+        "`off`: don't look.",
+    )
+    nats_monitoring_url: str = Field(
+        default="",
+        pattern="^(https?://.+)?$",
+        description="Monitoring port of the NATS server, such as `http://nats:8222`: the checks read `sync_interval` "
+        "there.",
     )
     replicas: int = Field(default=1, ge=1, le=5, description="Copies of each stream that is created; 3 in a cluster.")
     plans_max_age_s: float = Field(

@@ -55,6 +55,8 @@ class _PendingCall:
         self.signal: asyncio.Future[ToolSignal] = self._loop.create_future()
         self._on_progress = on_progress
         self._silence: asyncio.TimerHandle | None = None
+        self._heard_at = 0.0
+        self._longest_silence = subjects.SIGN_OF_LIFE_TIMEOUT_MS / 1000
 
     def take(self, message: Msg) -> None:
         headers = message.headers or {}
@@ -66,15 +68,25 @@ class _PendingCall:
             self._end(read_reply(message.data, headers))
 
     def _take_sign_of_life(self, body: bytes) -> None:
-        if self._silence is not None:
-            self._silence.cancel()
-        lost = ToolLost(subjects.SIGN_OF_LIFE_TIMEOUT_MS)
-        self._silence = self._loop.call_later(subjects.SIGN_OF_LIFE_TIMEOUT_MS / 1000, self._end, lost)
+        self._heard_at = self._loop.time()
+        if self._silence is None:
+            self._await_the_next(self._longest_silence)
         if body:
             try:
                 self._on_progress(_progress_decoder.decode(body))
             except _UNREADABLE as error:
                 log.warning("unreadable progress was dropped", problem=str(error))
+
+    def _await_the_next(self, seconds: float) -> None:
+        self._silence = self._loop.call_later(seconds, self._look_for_silence)
+
+    def _look_for_silence(self) -> None:
+        """One timer for all signs of life: a flood of them costs no timer each."""
+        left = self._heard_at + self._longest_silence - self._loop.time()
+        if left > 0:
+            self._await_the_next(left)
+        else:
+            self._end(ToolLost(subjects.SIGN_OF_LIFE_TIMEOUT_MS))
 
     def _end(self, signal: ToolSignal) -> None:
         if not self.signal.done():

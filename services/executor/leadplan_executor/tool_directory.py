@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 _LONGEST_MESSAGE = 300
 _MAX_PROBLEMS_A_STEP = 20
 _STEPS_AT_A_TIME = 50
+_MOST_NAMES = 10_000
 
 
 class ToolDirectory:
@@ -39,6 +40,7 @@ class ToolDirectory:
         self._nc = nc
         self._interval_seconds = interval_seconds
         self._validators: dict[str, list[Draft202012Validator]] = {}
+        self._by_schema: dict[tuple[str, str], Draft202012Validator | None] = {}
         self._asked_for: set[str] = set()
         self._refreshing: asyncio.Task[None] | None = None
 
@@ -59,6 +61,8 @@ class ToolDirectory:
         """
         tools = {step.tool for step in plan.steps}
         if not tools <= self._asked_for:
+            if len(self._asked_for) > _MOST_NAMES:
+                self._asked_for = set()  # names come from plans, and plans may name anything: asked for anew
             self._asked_for |= tools
             await self._wait_for_reading()  # it may have begun before the tool was there: it tells nothing of it
             await self._refresh()
@@ -88,11 +92,16 @@ class ToolDirectory:
             log.warning("tool discovery failed", problem=repr(error))
             return
         self._asked_for |= {tool.tool for tool in announced}
+        schemas = {(one.tool, repr(one.params_schema)): one for one in announced}
+        # Checking a schema takes some milliseconds, and most announcements are those of the time before.
+        self._by_schema = {
+            schema: self._by_schema[schema] if schema in self._by_schema else _validator(one)
+            for schema, one in schemas.items()
+        }
         validators: dict[str, list[Draft202012Validator]] = {}
-        for tool in {(one.tool, repr(one.params_schema)): one for one in announced}.values():
-            validator = _validator(tool)
+        for (tool, _), validator in self._by_schema.items():
             if validator is not None:
-                validators.setdefault(tool.tool, []).append(validator)
+                validators.setdefault(tool, []).append(validator)
         self._validators = validators
 
 

@@ -9,12 +9,12 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 # Handed on to the command: make demo ARGS="--fail HUNTER_ENRICH", make test ARGS="tests/core -x"
 ARGS ?=
 # Test files that run at once: more than cores, for most tests wait for processes and servers.
-WORKERS ?= 3
+WORKERS ?= 4
 
-.PHONY: help install demo dev test check schemas clean
+.PHONY: help install demo dev test faults failover crash-points resources check schemas clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(VENV)/.installed-dev ## Install everything for development into .venv
 
@@ -26,6 +26,20 @@ dev: $(VENV)/.installed-all ## Keep everything running until Ctrl-C, to try thin
 
 test: $(VENV)/.installed-dev ## Run all tests
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+faults: $(VENV)/.installed-dev ## Run thousands of plans under hundreds of faults, check every rule, print the figures (3 min)
+	@$(BIN)/python tests/faults/run_faults.py $(ARGS)
+
+failover: $(VENV)/.installed-dev ## Measure how long a plan stands still when its executor is gone (4 min)
+	@$(BIN)/python tests/faults/run_failover.py $(ARGS)
+
+crash-points: $(VENV)/.installed-dev ## Let executors lose power at every point of every plan shape, and in the integration tests (6 min)
+	@$(BIN)/python tests/faults/run_crash_points.py $(ARGS)
+	@for family in append request reply ack; do echo "integration tests, executors lost at: $$family"; \
+	  LEADPLAN_CRASH_POINTS=$$family $(BIN)/pytest -q -n $(WORKERS) --dist loadfile tests/integration || exit 1; done
+
+resources: $(VENV)/.installed-dev ## Fill disks, run ten thousand plans at once and very large ones, print the figures (10 min)
+	@$(BIN)/python tests/faults/run_resources.py $(ARGS)
 
 check: $(VENV)/.installed-dev ## Check style, types, import rules and that the generated files are fresh
 	$(BIN)/ruff check

@@ -1,0 +1,289 @@
+"""What must be true of every plan after any faults: the rules of protocol section 6, held against all the evidence.
+
+The evidence is what was stored, what the tools really received and did, and what followers of the feed saw. The
+checker accepts nothing that it can't explain. The rules that a log alone can be held against are those of the core's
+tests (``core_invariants.check_log``); those here also need the ledger, the clock of the server, or several executors.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+from core_invariants import check_log
+from fault_ledger import ONCE_TOOLS, Entry, What
+
+from leadplan_contracts import LeadGenExecutionResult, LeadGenPlan, LeadGenStepResult, LeadPlanEventPayload
+from leadplan_contracts.events import (
+    PlanCompleted,
+    PlanResumed,
+    PlanStarted,
+    StepEvent,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+    StepSucceeded,
+    decode_event,
+    event_type,
+)
+from leadplan_executor.core import PlanRun, evolve
+from leadplan_executor.core.errors import CoreError
+
+_FINAL = (StepSucceeded, StepFailed, StepSkipped)
+
+
+class Violation(NamedTuple):
+    """A broken rule, and what shows it."""
+
+    plan_id: str
+    rule: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.plan_id}: {self.rule}: {self.what}"
+
+
+class Stored(NamedTuple):
+    """A message of a plan's log.
+
+    Attributes:
+        executor: the instance that appended it, by its header.
+        at: when the server stored it, nanoseconds since 1970.
+        body: the event's JSON.
+    """
+
+    executor: str | None
+    at: int
+    body: bytes
+
+
+@dataclass
+class Evidence:
+    """Everything that is known of one plan.
+
+    Attributes:
+        plan: as it was submitted; its submission was acknowledged.
+        log: what is stored, in order.
+        rejected: whether a rejection is stored for it.
+        ledger: what the tools received and did for it, in order.
+        followed: for each follower of the live feed, the bodies that it ended with once it had repaired its gaps.
+        results: step results that a large plan's result refers to, where it does.
+    """
+
+    plan: LeadGenPlan
+    log: list[Stored]
+    rejected: bool = False
+    ledger: list[Entry] = field(default_factory=list)
+    followed: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+    results: list[LeadGenStepResult] | None = None
+
+
+class _Read(NamedTuple):
+    evidence: Evidence
+    events: list[LeadPlanEventPayload]
+
+    @property
+    def plan_id(self) -> str:
+        return self.evidence.plan.id
+
+    def stored(self) -> Iterator[tuple[Stored, LeadPlanEventPayload]]:
+        return zip(self.evidence.log, self.events, strict=True)
+
+
+def violations(evidence: Evidence) -> list[Violation]:
+    """Every broken rule of one plan; an empty list where all is explained."""
+    plan_id = evidence.plan.id
+    if not evidence.log:
+        if evidence.rejected:
+            return []
+        return [Violation(plan_id, "lost", "acknowledged, and neither begun nor rejected")]
+    try:
+        events = [_event_of(stored, evidence) for stored in evidence.log]
+    except msgspec.DecodeError as error:
+        return [Violation(plan_id, "unreadable log", str(error))]
+    read = _Read(evidence, events)
+    if not isinstance(events[-1], PlanCompleted):
+        return [Violation(plan_id, "not completed", f"the last event is {event_type(events[-1])}"), *_fence(read)]
+    return [
+        Violation(plan_id, rule.__name__.strip("_").replace("_", " "), what) for rule in _RULES for what in rule(read)
+    ]
+
+
+def _event_of(stored: Stored, evidence: Evidence) -> LeadPlanEventPayload:
+    event = decode_event(stored.body)
+    if isinstance(event, PlanCompleted) and evidence.results is not None:
+        result: LeadGenExecutionResult = msgspec.structs.replace(event.result, step_results=evidence.results)
+        return msgspec.structs.replace(event, result=result)
+    return event
+
+
+# --- the rules: each yields what breaks it
+
+
+def _log_rules(read: _Read) -> Iterator[str]:
+    """Rules 2 and 3, retries, skipping and the result, told from the log alone."""
+    try:
+        check_log(read.evidence.plan, read.events)
+    except AssertionError as error:
+        yield " ".join(str(error).split())[:300] or "an assertion of check_log"
+
+
+def _fence(read: _Read) -> Iterator[Violation]:
+    return (Violation(read.plan_id, "fence", what) for what in _one_executor_at_a_time(read))
+
+
+def _one_executor_at_a_time(read: _Read) -> Iterator[str]:
+    """Rule 4: who appends is who started the plan, or took it over last."""
+    owner: str | None = None
+    for stored, event in read.stored():
+        if isinstance(event, PlanStarted | PlanResumed):
+            owner = event.meta.executor
+        if stored.executor != owner:
+            yield f"event {event.sequence} was appended by {stored.executor} while {owner} held the plan"
+
+
+def _final_events_are_stored_before_what_follows(read: _Read) -> Iterator[str]:
+    """Rule 5: no tool is asked before the ends of all steps that its step depends on are stored."""
+    ended_at = {event.step.id: stored.at for stored, event in read.stored() if isinstance(event, _FINAL)}
+    for entry in read.evidence.ledger:
+        if entry.what is not What.REQUEST:
+            continue
+        step = next((step for step in read.evidence.plan.steps if step.id == entry.step_id), None)
+        if step is None:
+            yield f"a request for step {entry.step_id}, which the plan hasn't"
+            continue
+        early = [name for name in step.dependencies if ended_at.get(name, entry.at + 1) > entry.at]
+        if early:
+            yield f"{step.id} was asked before the end of {', '.join(early)} was stored"
+
+
+def _attempts_are_sent_once_unless_taken_over(read: _Read) -> Iterator[str]:
+    """Retries come from one place: a request is repeated only by who took the plan over, or for a busy tool."""
+    allowed = _requests_explained(read)
+    busy = Counter((entry.step_id, entry.attempt) for entry in read.evidence.ledger if entry.what is What.BUSY)
+    sent = Counter((entry.step_id, entry.attempt) for entry in read.evidence.ledger if entry.what is What.REQUEST)
+    for (step_id, attempt), count in sent.items():
+        explained = allowed.get((step_id, attempt), 0) + busy[step_id, attempt]
+        if count > explained:
+            yield f"attempt {attempt} of {step_id} was sent {count} times, {explained} are explained"
+
+
+def _requests_explained(read: _Read) -> dict[tuple[str, int], int]:
+    """For each stored attempt: one request, and one more for each take-over while it was under way."""
+    explained: dict[tuple[str, int], int] = {}
+    under_way: dict[str, int] = {}
+    for event in read.events:
+        if isinstance(event, StepStarted):
+            under_way[event.step.id] = event.result.attempts
+            explained[event.step.id, event.result.attempts] = 1
+        elif isinstance(event, StepEvent):
+            under_way.pop(event.step.id, None)
+        elif isinstance(event, PlanResumed):
+            for one in under_way.items():
+                explained[one] += 1
+    return explained
+
+
+def _effects_are_those_of_the_log(read: _Read) -> Iterator[str]:
+    """What the tools did is what the log says: nothing for a skipped step, once for a tool that acts once."""
+    effects = Counter(entry.step_id for entry in read.evidence.ledger if entry.what is What.EFFECT)
+    requests = Counter(entry.step_id for entry in read.evidence.ledger if entry.what is What.REQUEST)
+    tool_of = {step.id: step.tool for step in read.evidence.plan.steps}
+    for event in read.events:
+        if not isinstance(event, _FINAL):
+            continue
+        step_id, count = event.step.id, effects[event.step.id]
+        if isinstance(event, StepSkipped) and requests[step_id]:
+            yield f"{step_id} was skipped, and its tool was asked {requests[step_id]} times"
+        if isinstance(event, StepSucceeded) and count == 0:
+            yield f"{step_id} succeeded without an effect"
+        if tool_of[step_id] in ONCE_TOOLS and count > 1:
+            yield f"{step_id} acted {count} times, its tool acts once"
+
+
+def _at_most_once_is_asked_once(read: _Read) -> Iterator[str]:
+    """A step that may run at most once is asked again only where the tool itself reported a failure."""
+    explained = _requests_explained(read)
+    for step in read.evidence.plan.steps:
+        if not step.at_most_once:
+            continue
+        attempts = Counter(
+            entry.attempt for entry in read.evidence.ledger if entry.what is What.REQUEST and entry.step_id == step.id
+        )
+        twice = [attempt for attempt, count in attempts.items() if count > min(1, explained.get((step.id, attempt), 0))]
+        if twice:
+            yield f"attempts {twice} of {step.id} were sent again, or without being stored"
+
+
+def _the_fold_is_the_result(read: _Read) -> Iterator[str]:
+    """Rule 6: the state that the log gives is the result that was sent."""
+    run = PlanRun(read.plan_id)
+    try:
+        for event in read.events:
+            evolve(run, event)
+    except CoreError as error:
+        yield f"the log can't be folded: {error}"
+        return
+    completed = read.events[-1]
+    assert isinstance(completed, PlanCompleted)
+    if [step.result for step in run.steps] != completed.result.step_results:
+        yield "the results folded from the log differ from those in PLAN_COMPLETED"
+
+
+def _followers_saw_the_log(read: _Read) -> Iterator[str]:
+    """Every follower who repairs gaps from the log ends with the same events, in the same order."""
+    bodies = [stored.body for stored in read.evidence.log]
+    for name, seen in read.evidence.followed.items():
+        if list(seen) != bodies:
+            place = next((n for n, (one, other) in enumerate(zip(seen, bodies, strict=False)) if one != other), None)
+            where = (
+                f"first difference at {place}" if place is not None else f"{len(seen)} events in place of {len(bodies)}"
+            )
+            yield f"follower {name} ended with another sequence: {where}"
+
+
+def _stored_times_never_run_backwards(read: _Read) -> Iterator[str]:
+    for (earlier, _), (later, event) in pairwise(read.stored()):
+        if later.at < earlier.at:
+            yield f"event {event.sequence} is stored before the one before it"
+
+
+_RULES = (
+    _log_rules,
+    _one_executor_at_a_time,
+    _final_events_are_stored_before_what_follows,
+    _attempts_are_sent_once_unless_taken_over,
+    _effects_are_those_of_the_log,
+    _at_most_once_is_asked_once,
+    _the_fold_is_the_result,
+    _followers_saw_the_log,
+    _stored_times_never_run_backwards,
+)
+
+
+def history(evidence: Evidence) -> str:
+    """The plan's story in the order of time, readable: what was stored, and what the tools received and did."""
+    lines: list[tuple[int, str]] = []
+    for stored in evidence.log:
+        event = decode_event(stored.body)
+        subject = f" {event.step.id}" if isinstance(event, StepEvent) else ""
+        attempt = f" attempt {event.result.attempts}" if isinstance(event, StepStarted) else ""
+        kind = event_type(event)
+        lines.append((stored.at, f"log     {event.sequence:>4} {kind}{subject}{attempt}  by {stored.executor}"))
+    for entry in evidence.ledger:
+        done = f"{entry.what.value.lower():<7}      {entry.step_id} attempt {entry.attempt}"
+        what = f"{done}  at {entry.tool}, process {entry.process}"
+        lines.append((entry.at, what))
+    lines.sort()
+    begin = lines[0][0] if lines else 0
+    return "\n".join(f"{(at - begin) / 1e6:>10.1f} ms  {text}" for at, text in lines)
+
+
+def by_plan(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """Ledger entries by the plan that they belong to, in their order."""
+    found: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        found[entry.plan_id].append(entry)
+    return found

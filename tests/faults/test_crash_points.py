@@ -1,0 +1,80 @@
+"""Every crash point of plans of every shape, one after the other; and tests that know of no crash, with crashes.
+
+``make crash-points`` tries pairs of crash points as well, and runs all integration tests so.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_crash_points import Kind
+from fault_crash_shapes import SHAPES
+from fault_crash_sweep import sweep_shapes
+from fault_permanent_crashes import CANNOT, FAMILIES, SWITCH
+
+HERE = Path(__file__).parent
+INTEGRATION = HERE.parent / "integration"
+
+SHAPES_THAT_TELL = {
+    "ack_before_append": "single",
+    "retries_in_two_places": "retried once-tool",
+    "skip_not_transitive": "failure with skips",
+    "follow_before_store": "single",
+}
+"""For each known defect a shape whose sweep finds it. A missing fence isn't here: the one whose power is gone appends
+nothing more. The fault runs find that.
+"""
+
+
+async def test_every_crash_point_of_every_shape(tmp_path: Path, record_property: Any):
+    swept = await sweep_shapes(tmp_path, SHAPES, doubles=0, seed=1)
+    assert not [problem for one in swept for problem in one.problems]
+    for one in swept:
+        assert one.tried == one.there_are, one.shape
+        assert one.struck == one.come_to, one.shape
+    assert set().union(*(one.struck for one in swept)) == set(Kind)
+    record_property("shapes", len(swept))
+    record_property("crash points", sum(one.there_are.total() for one in swept))
+
+
+@pytest.mark.parametrize("mutation", SHAPES_THAT_TELL)
+def test_a_known_defect_is_found(mutation: str):
+    arguments = ["--doubles", "0", "--shape", SHAPES_THAT_TELL[mutation], "--mutation", mutation]
+    outcome = run([str(HERE / "run_crash_points.py"), *arguments])
+    assert outcome.returncode == 1, outcome.stdout + outcome.stderr[-2000:]
+    assert " ms  log " in outcome.stdout, "the story of a plan is told"
+
+
+def test_tests_that_know_of_no_crash_pass_with_crashes(tmp_path: Path):
+    tests = [str(INTEGRATION / "test_running_a_plan.py")]
+    outcome = run(
+        ["-m", "pytest", "-q", f"--basetemp={tmp_path / 'tests'}", "-p", "no:cacheprovider", *tests],
+        **{SWITCH: "append,request,reply,ack"},
+    )
+    assert outcome.returncode == 0, outcome.stdout[-5000:] + outcome.stderr[-2000:]
+    found = re.search(r"^executors lost: (\d+)", outcome.stdout, re.MULTILINE)
+    assert found, outcome.stdout[-2000:]
+    assert int(found[1]) > 100
+
+
+def test_reasons_are_given_for_tests_and_crash_points_that_there_are():
+    tests = "".join(path.read_text() for path in INTEGRATION.glob("test_*.py"))
+    assert [name for name in CANNOT if f"def {name}(" not in tests] == []
+    assert {family for cannot in CANNOT.values() for family in cannot.families.split()} <= set(FAMILIES)
+
+
+def run(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Python, in a process of its own that knows nothing of this test run."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )

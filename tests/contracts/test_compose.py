@@ -19,7 +19,8 @@ ROOT = Path(__file__).parent.parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 BUILT = {name: service for name, service in SERVICES.items() if "build" in service}
-CONFIGURATIONS = sorted((ROOT / "deploy" / "nats").glob("*.conf"))
+# That of a cluster isn't healthy with one node alone: the fault tests start three.
+CONFIGURATIONS = sorted({*(ROOT / "deploy" / "nats").glob("*.conf")} - {ROOT / "deploy" / "nats" / "cluster.conf"})
 
 
 def seconds(duration):
@@ -144,9 +145,9 @@ def test_a_nats_configuration_starts_a_server_with_jetstream_as_the_health_check
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         base = f"http://127.0.0.1:{monitoring}"
-        answer = wait_for_health(f"{base}/healthz?js-enabled-only=true", server)
+        answer = wait_for_health(f"{base}/healthz", server)
         assert answer == b'{"status":"ok"}'
-        assert SERVICES["nats"]["healthcheck"]["test"][-1].endswith(":8222/healthz?js-enabled-only=true")
+        assert SERVICES["nats"]["healthcheck"]["test"][-1].endswith(":8222/healthz")
         with urllib.request.urlopen(f"{base}/varz", timeout=5) as response:
             varz = yaml.safe_load(response.read())
         assert varz["max_payload"] == 1024 * 1024

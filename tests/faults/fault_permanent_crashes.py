@@ -187,6 +187,7 @@ CANNOT = {
     "test_sixty_places_within_hunters_limits_with_a_429_in_the_middle": Cannot(_BEFORE_THE_END, _DONE_AGAIN),
     "test_no_reply_in_time_is_not_repeated_when_at_most_once": Cannot("append request", _ONCE),
     "test_a_plan_that_runs_out_of_time_fails_and_its_tool_is_told": Cannot("append", _TELLS_NOBODY),
+    "test_a_tool_is_told_when_the_deadline_passed_while_nobody_had_the_plan": Cannot("append", _TELLS_NOBODY),
     "test_the_last_of_many_progress_reports_is_never_lost": Cannot(_BEFORE_THE_END, _PROGRESS),
     "test_signs_of_life_of_any_shape_and_number": Cannot(_BEFORE_THE_END, _PROGRESS),
     "test_progress_is_seen_live_and_not_stored": Cannot("request", _PROGRESS),

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections import Counter
 
 import pytest
@@ -186,6 +187,33 @@ async def test_a_retry_that_waits_is_handed_back_and_still_waits_its_time(start_
     assert (await feed.result("p1"))["overallStatus"] == "succeeded"
     (retrying,) = feed.of("p1", "STEP_RETRYING")
     assert feed.of("p1", "STEP_STARTED")[1]["time"] >= retrying["meta"]["retryAt"]
+    assert_sound_log(await feed.log("p1"))
+
+
+async def test_a_tool_is_told_when_the_deadline_passed_while_nobody_had_the_plan(
+    start_executor, feed, nc, serve_tool, make_plan, eventually
+):
+    notices = []
+
+    async def note(message):
+        notices.append(message.data)
+
+    await nc.subscribe("tools.ECHO.cancel", cb=note)
+    tool = await serve_tool(behaviour=Gate("a"))
+    executor = await start_executor(grace_ms=0)
+    await feed.submit(make_plan("p1", [{"id": "a"}, {"id": "b", "dependsOn": ["a"]}], deadlineMs=500))
+    await eventually(lambda: tool.requests)
+    asked_at = time.monotonic()
+    await executor.stop()
+    await eventually(lambda: time.monotonic() - asked_at > 0.5)
+    await start_executor()
+
+    result = await feed.result("p1")
+
+    assert [one["errorCode"] for one in result["stepResults"]] == ["deadline_exceeded", "dependency_failed"]
+    assert len(tool.requests) == 1
+    await feed.until(lambda: notices)
+    assert notices == [b'{"planId":"p1","stepId":"a","idempotencyKey":"p1:a"}']
     assert_sound_log(await feed.log("p1"))
 
 

@@ -25,7 +25,9 @@ from leadplan_contracts.events import (
     PlanStarted,
     ProgressMeta,
     StepEvent,
+    StepFailed,
     StepProgress,
+    StepSkipped,
     StepStarted,
     event_type,
 )
@@ -204,11 +206,21 @@ class PlanExecution:
             trace = event.meta.traceparent if isinstance(event, PlanStarted) else self.run.traceparent
             to_store = await self._fitting(event)
             self._last_stored = await self._plan_log.append(to_store, after=self._last_stored, traceparent=trace)
+            orphan = self._orphaned_call(event)
             evolve(self.run, event)
             self._note(event)
+            if orphan is not None:
+                self._spawn_aside(self._cancel_call(orphan), "cancel notice")
             self.got_further |= not isinstance(event, PlanStarted | PlanResumed | StepStarted)
             if isinstance(event, StepEvent):
                 self._align((self.run.index_of[event.step.id],))
+
+    def _orphaned_call(self, event: LeadPlanEventPayload) -> int | None:
+        """The step that an event ends while its tool still works for an executor before us, and must be told."""
+        if not isinstance(event, StepFailed | StepSkipped):
+            return None
+        index = self.run.index_of[event.step.id]
+        return index if index not in self._tasks and isinstance(due(self.run).get(index), CallTool) else None
 
     async def _fitting(self, event: LeadPlanEventPayload) -> LeadPlanEventPayload:
         """The event, with the step results of a large plan in the object store instead."""

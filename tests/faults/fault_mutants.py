@@ -86,7 +86,7 @@ def follow_before_store() -> None:
         for event in listed:
             evolving.evolve(self.run, event)
         self._align([*range(len(self.run.steps))])
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
         for event in listed:
             self._last_stored = await self._plan_log.append(
                 event, after=self._last_stored, traceparent=self.run.traceparent

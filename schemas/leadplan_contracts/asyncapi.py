@@ -10,10 +10,19 @@ from leadplan_contracts.events import LeadPlanEventType
 from leadplan_contracts.json_schema import event_names, schema_components, schema_id
 from leadplan_contracts.wire import PLAN_ID_PATTERN, TOOL_PATTERN
 
-CONTROL_ENDPOINTS = ("status", "validate", "list", "cancel", "pause", "resume", "retry", "approve")
+_CONTROL = {
+    "status": ("StatusRequest", "PlanStatus", "How a plan stands, told from its log."),
+    "validate": ("PlanSubmission", "ValidationReport", "What `plans.execute` would say to a submission."),
+    "list": ("ListRequest", "PlanPage", "Plans, those that changed last first."),
+    "cancel": ("CancelRequest", "ControlReply", "End a plan as `cancelled`."),
+    "pause": ("PauseRequest", "ControlReply", "Start nothing new."),
+    "resume": ("ResumeRequest", "ControlReply", "Go on after a pause."),
+    "retry": ("RetryRequest", "ControlReply", "Run a finished plan again from what failed or was skipped."),
+    "approve": ("ApproveRequest", "ControlReply", "Let a step run that waits for a person, or refuse it."),
+}
+"""Model of the request, model of the reply, and what it is for, by endpoint."""
 _SCHEMAS = "#/components/schemas/{name}"
 _JSON = "application/json"
-_OBJECT = {"type": "object"}
 _TEXT = {"type": "string"}
 
 _PLAN_ID = {"planId": {"description": f"A plan id: `{PLAN_ID_PATTERN}`."}}
@@ -131,19 +140,20 @@ def _tool_channels() -> dict[str, Any]:
 
 
 def _control_channels() -> dict[str, Any]:
-    """The subjects are reserved in version 1; their bodies are described once they are served."""
-    service = f"An endpoint of the micro service `{subjects.EXECUTOR_SERVICE_NAME}` (ADR-32); reserved."
-    return {
-        **{
-            f"{name}Requests": {"address": f"plans.{name}", "description": service, "messages": _named("control")}
-            for name in CONTROL_ENDPOINTS
-        },
-        "controlReplies": {
+    service = f"An endpoint of the micro service `{subjects.EXECUTOR_SERVICE_NAME}` (ADR-32)."
+    channels: dict[str, Any] = {}
+    for name, (_, _, purpose) in _CONTROL.items():
+        channels[f"{name}Requests"] = {
+            "address": subjects.plan_control_subject(name),
+            "description": f"{purpose} {service}",
+            "messages": _named(f"{name}Request"),
+        }
+        channels[f"{name}Replies"] = {
             "address": None,
             "description": "The reply subject of the request.",
-            "messages": _named("controlReply", "serviceError"),
-        },
-    }
+            "messages": _named(f"{name}Reply", "controlProblem"),
+        }
+    return channels
 
 
 def _plan_operations() -> dict[str, Any]:
@@ -175,10 +185,10 @@ def _tool_operations() -> dict[str, Any]:
 def _control_operations() -> dict[str, Any]:
     return {
         f"serve{name.capitalize()}": {
-            **_operation("receive", f"{name}Requests", reply="controlReplies"),
+            **_operation("receive", f"{name}Requests", reply=f"{name}Replies"),
             "bindings": _QUEUE,
         }
-        for name in CONTROL_ENDPOINTS
+        for name in _CONTROL
     }
 
 
@@ -211,8 +221,9 @@ def _messages() -> dict[str, Any]:
             "headers": {"type": "object", "properties": service_error, "required": list(service_error)},
         },
         "cancelNotice": _message("Stop this work if you can", "CancelNotice", {}),
-        "control": {"summary": "Use of a control endpoint", "payload": _OBJECT},
-        "controlReply": {"summary": "What became of it", "payload": _OBJECT},
+        **{f"{name}Request": _message(purpose, model, {}) for name, (model, _, purpose) in _CONTROL.items()},
+        **{f"{name}Reply": _message(None, model, {}) for name, (_, model, _) in _CONTROL.items()},
+        "controlProblem": _message("A micro error reply (ADR-32)", "ControlProblem", service_error, [*service_error]),
     }
 
 
@@ -262,11 +273,25 @@ def _jetstream() -> dict[str, Any]:
     return {
         "streams": {
             subjects.PLANS_STREAM: {
-                "subjects": [subjects.PLANS_EXECUTE, subjects.PLAN_SCHEDULE_ALL],
+                "subjects": [
+                    subjects.PLANS_EXECUTE,
+                    subjects.PLAN_SCHEDULE_ALL,
+                    subjects.PLAN_WAKE_ALL,
+                    subjects.PLAN_TIMER_ALL,
+                    subjects.PLAN_LANE_ALL,
+                ],
                 "retention": "workqueue",
                 "schedules": True,
                 "consumers": {
-                    subjects.EXECUTORS_CONSUMER: {"filterSubject": subjects.PLANS_EXECUTE, "ackPolicy": "explicit"}
+                    subjects.EXECUTORS_CONSUMER: {"filterSubject": subjects.PLANS_EXECUTE, "ackPolicy": "explicit"},
+                    subjects.WAKES_CONSUMER: {"filterSubject": subjects.PLAN_WAKE_ALL, "ackPolicy": "explicit"},
+                    **{
+                        subjects.lane_consumer(lane): {
+                            "filterSubject": subjects.plan_lane_subject(lane, "*"),
+                            "ackPolicy": "explicit",
+                        }
+                        for lane in range(subjects.PLAN_LANES)
+                    },
                 },
             },
             subjects.PLAN_LOG_STREAM: {

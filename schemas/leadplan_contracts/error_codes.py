@@ -18,6 +18,8 @@ class RejectionCode(StrEnum):
     SOURCE_NOT_A_DEPENDENCY = "source_not_a_dependency"
     INVALID_PARAMS = "invalid_params"
     DUPLICATE_PLAN_ID = "duplicate_plan_id"
+    UNKNOWN_TOOL = "unknown_tool"
+    """Nobody announces the step's tool, and executors are told to reject such plans."""
     PLAN_TOO_LARGE = "plan_too_large"
     PREVIOUS_RUN_ACTIVE = "previous_run_active"
     """A schedule fired while an earlier run of it went on, and another firing waits or none may."""
@@ -27,6 +29,22 @@ class RejectionCode(StrEnum):
     """Handling the message crashed again and again, and its plan never began or its log can't be read."""
     MORE_PROBLEMS = "more_problems"
     """Stands last where there are more problems than a message holds; its message says how many."""
+
+
+class WarningCode(StrEnum):
+    """``code`` of a warning of ``plans.validate``: the plan would run, and hardly as its author means it."""
+
+    UNKNOWN_TOOL = "unknown_tool"
+    ALREADY_SUBMITTED = "already_submitted"
+    APPROVAL_WITHOUT_DEADLINE = "approval_without_deadline"
+    TIMEOUT_BEYOND_DEADLINE = "timeout_beyond_deadline"
+    RETRIES_BEYOND_DEADLINE = "retries_beyond_deadline"
+    RETRIES_BEYOND_BUDGET = "retries_beyond_budget"
+    DEADLINE_BEYOND_PLAN = "deadline_beyond_plan"
+    AT_MOST_ONCE_RETRIES = "at_most_once_retries"
+    SIMILAR_STEP_IDS = "similar_step_ids"
+    MORE_WARNINGS = "more_warnings"
+    """Stands last where there are more warnings than are listed; its message says how many."""
 
 
 class StepErrorCode(StrEnum):

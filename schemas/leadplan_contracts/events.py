@@ -46,6 +46,12 @@ class StepReference(WireModel, kw_only=True, frozen=True):
     label: str | None = None
 
 
+QueueMessage = Annotated[
+    int,
+    Meta(ge=1, description="Stream sequence of the message in PLANS that an executor holds the plan by, if another."),
+]
+
+
 class NoMeta(WireModel, kw_only=True, frozen=True):
     """Nothing to add."""
 
@@ -55,6 +61,7 @@ class PlanStartedMeta(WireModel, kw_only=True, frozen=True):
 
     executor: str
     submission: Annotated[int, Meta(ge=1, description="Stream sequence of the plan's message in PLANS.")] | None = None
+    message: QueueMessage | None = None
     traceparent: str | None = None
 
 
@@ -63,13 +70,23 @@ class PlanResumedMeta(WireModel, kw_only=True, frozen=True):
 
     executor: str
     reason: str
+    message: QueueMessage | None = None
 
 
 class ControlMeta(WireModel, kw_only=True, frozen=True):
-    """Who used a control endpoint, and why."""
+    """Who used a control endpoint, and why. ``requestId`` is the one that the request had."""
 
     by: str | None = None
     reason: str | None = None
+    request_id: str | None = None
+
+
+class PlanRetriedMeta(ControlMeta, kw_only=True, frozen=True):
+    """Who began the new round, which steps run again in it, and who runs it."""
+
+    steps: list[StepId] = field(default_factory=list)
+    executor: str | None = None
+    message: QueueMessage | None = None
 
 
 class RetryMeta(WireModel, kw_only=True, frozen=True):
@@ -215,9 +232,9 @@ class PlanCancelling(PlanEvent, kw_only=True, frozen=True, tag=LeadPlanEventType
 
 
 class PlanRetried(PlanEvent, kw_only=True, frozen=True, tag=LeadPlanEventType.PLAN_RETRIED.value):
-    """A finished plan begins a new round."""
+    """A finished plan begins a new round: ``meta.steps`` run again, the others keep their results."""
 
-    meta: ControlMeta = field(default_factory=ControlMeta)
+    meta: PlanRetriedMeta = field(default_factory=PlanRetriedMeta)
 
 
 class PlanCompleted(PlanEvent, kw_only=True, frozen=True, tag=LeadPlanEventType.PLAN_COMPLETED.value):

@@ -50,6 +50,16 @@ class PlanGraph:
             bits ^= lowest
         return found
 
+    def with_descendants(self, index: int) -> list[int]:
+        """A step and all that depend on it, directly or through others, in plan order."""
+        found = {index: None}
+        queue = [index]
+        for each in queue:
+            new = [dependant for dependant in self.dependants[each] if dependant not in found]
+            found.update(dict.fromkeys(new))
+            queue += new
+        return sorted(found)
+
     def depends_on(self, index: int, other: int) -> bool:
         """Whether a step depends on another one, directly or through others."""
         return bool(self._ancestor_bits()[index] >> other & 1)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from leadplan_contracts import control
 from leadplan_contracts.errors import PlanProblem
 from leadplan_contracts.events import LeadPlanEventPayload
 from leadplan_contracts.plan import LeadGenPlan, PlanSubmission
@@ -28,6 +29,18 @@ TOP_LEVEL_MODELS: dict[str, Any] = {
     "tool-progress": ToolProgress,
     "cancel-notice": CancelNotice,
     "plan-problem": PlanProblem,
+    "status-request": control.StatusRequest,
+    "plan-status": control.PlanStatus,
+    "list-request": control.ListRequest,
+    "plan-page": control.PlanPage,
+    "validation-report": control.ValidationReport,
+    "cancel-request": control.CancelRequest,
+    "pause-request": control.PauseRequest,
+    "resume-request": control.ResumeRequest,
+    "retry-request": control.RetryRequest,
+    "approve-request": control.ApproveRequest,
+    "control-reply": control.ControlReply,
+    "control-problem": control.ControlProblem,
 }
 """What travels as a message of its own, or is worth a schema of its own, by the name of its schema file."""
 

@@ -1,5 +1,6 @@
 """A plan as a Supervisor publishes it on ``plans.execute`` (protocol section 2)."""
 
+from enum import StrEnum
 from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta
@@ -18,6 +19,14 @@ _DAY_MS = 86_400_000
 _MAX_DELAY_MS = 30 * _DAY_MS
 
 Milliseconds = Annotated[int, Meta(ge=0, le=_MAX_DELAY_MS)]
+
+
+class PlanPriority(StrEnum):
+    """Which plans go first when there are more than executors can run at once."""
+
+    URGENT = "urgent"
+    NORMAL = "normal"
+    LOW = "low"
 
 
 class RetryPolicy(WireModel, kw_only=True, frozen=True):
@@ -42,6 +51,18 @@ class LeadGenPlanStep(WireModel, kw_only=True, frozen=True):
     label: Annotated[str, Meta(max_length=1000)] | None = None
     depends_on: list[StepId] | None = None
     timeout_ms: Annotated[int, Meta(ge=1, le=_DAY_MS, description="Of one attempt; default 30000.")] | None = None
+    deadline_ms: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=_MAX_DELAY_MS,
+                description="It fails at most so long after its first attempt began, or after it began to wait for a "
+                "person.",
+            ),
+        ]
+        | None
+    ) = None
     retry: RetryPolicy | None = None
     optional: Annotated[bool, Meta(description="Its dependants run although it failed.")] | None = None
     requires_approval: Annotated[bool, Meta(description="It waits for a person before its first attempt.")] | None = (
@@ -83,6 +104,10 @@ class LeadGenPlan(WireModel, kw_only=True, frozen=True):
         Annotated[int, Meta(ge=1, le=_MAX_DELAY_MS, description="The plan ends at most so long after its start.")]
         | None
     ) = None
+    retry_budget: (
+        Annotated[int, Meta(ge=0, le=1_000_000, description="Repeats of all steps together; default: no limit.")] | None
+    ) = None
+    priority: PlanPriority | None = None
 
     @property
     def concurrency(self) -> int:

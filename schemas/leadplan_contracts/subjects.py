@@ -1,6 +1,6 @@
 """Every subject, stream, bucket and header of the contract, by name (protocol sections 1, 4 and 5)."""
 
-from typing import Final
+from typing import Final, Literal
 
 # --- subjects
 PLANS_EXECUTE: Final = "plans.execute"
@@ -10,6 +10,11 @@ PLAN_EVENTS_ALL: Final = "plans.events.*"
 PLAN_LOG_ALL: Final = "plans.log.*"
 PLAN_SCHEDULE_ALL: Final = "plans.schedule.*"
 PLAN_REJECTED_ALL: Final = "plans.rejected.*"
+PLAN_WAKE_ALL: Final = "plans.wake.*"
+PLAN_TIMER_ALL: Final = "plans.timer.*"
+PLAN_LANE_ALL: Final = "plans.lane.*.*"
+CONTROL_ENDPOINTS: Final = ("status", "validate", "list", "cancel", "pause", "resume", "retry", "approve")
+"""Endpoints of the micro service ``leadplan-executor``, each on ``plans.<name>``."""
 
 UNREADABLE_PLAN_ID: Final = "_unreadable"
 """Stands for the plan id of a message whose plan id can't be read."""
@@ -33,6 +38,36 @@ def plan_schedule_subject(monitor_id: str) -> str:
 def plan_rejected_subject(plan_id: str) -> str:
     """Rejected submissions under this plan id (stream ``PLAN_REJECTS``)."""
     return f"plans.rejected.{plan_id}"
+
+
+def plan_control_subject(endpoint: str) -> str:
+    """An endpoint of the micro service ``leadplan-executor``, such as ``plans.cancel``."""
+    return f"plans.{endpoint}"
+
+
+def plan_wake_subject(plan_id: str) -> str:
+    """Where an executor is asked to take up a plan that nobody holds (stream ``PLANS``); executors only."""
+    return f"plans.wake.{plan_id}"
+
+
+def plan_timer_subject(plan_id: str) -> str:
+    """The message schedule that wakes a plan that only waits (stream ``PLANS``); executors only."""
+    return f"plans.timer.{plan_id}"
+
+
+def plan_lane_subject(lane: int | Literal["*"], account: str) -> str:
+    """A lane of the queue, and whose plans wait there (stream ``PLANS``); executors only. The account is one token."""
+    return f"plans.lane.{lane}.{account}"
+
+
+def lane_consumer(lane: int) -> str:
+    """The durable pull consumer of a lane, which all executors share."""
+    return f"lane-{lane}"
+
+
+def plan_owner_subject(executor: str) -> str:
+    """Where an executor instance hears control requests for the plans that it holds (core NATS); executors only."""
+    return f"plans.owner.{executor.replace('.', '_')}"
 
 
 def tool_subject(tool: str) -> str:
@@ -59,6 +94,10 @@ PLAN_LOG_STREAM: Final = "PLAN_LOG"
 PLAN_REJECTS_STREAM: Final = "PLAN_REJECTS"
 EXECUTORS_CONSUMER: Final = "executors"
 """The durable pull consumer on ``plans.execute`` that all executors share."""
+WAKES_CONSUMER: Final = "wakes"
+"""Likewise on ``plans.wake.*``: plans to be taken up again don't wait behind new ones."""
+PLAN_LANES: Final = 5
+"""How many lanes there are. Executors decide what waits in which."""
 PLAN_DATA_BUCKET: Final = "PLAN_DATA"
 """Object store for data too large for messages."""
 TOOL_RESULTS_BUCKET: Final = "TOOL_RESULTS"
@@ -70,6 +109,8 @@ MONITOR_RUNS_BUCKET: Final = "MONITOR_RUNS"
 """Key-value bucket in which executors note which run of a recurring plan goes on, by the id of its recurrence."""
 PLAN_TAKEOVERS_BUCKET: Final = "PLAN_TAKEOVERS"
 """Key-value bucket in which executors count deliveries of a plan that ended badly, by its sequence in ``PLANS``."""
+PLAN_INDEX_BUCKET: Final = "PLAN_INDEX"
+"""Key-value bucket with a summary of each plan, by its id: what ``plans.list`` reads. The log is what counts."""
 
 # --- queue groups and micro services
 RESPONDER_QUEUE_GROUP: Final = "q"
@@ -84,6 +125,8 @@ REPLY_KIND_WORKING: Final = "working"
 """Value of ``Leadplan-Reply`` on a sign of life; a message without the header is the final reply."""
 EXECUTOR_HEADER: Final = "Leadplan-Executor"
 """Which executor instance appended an event: how an append whose answer was lost is recognised as one's own."""
+SUBMISSION_HEADER: Final = "Leadplan-Submission"
+"""On a plan that an executor moved to a lane: the stream sequence that the plan was submitted as."""
 SCHEDULER_HEADER: Final = "Nats-Scheduler"
 """Set by the server on a message that a schedule fired."""
 SCHEDULE_NEXT_HEADER: Final = "Nats-Schedule-Next"
@@ -106,6 +149,10 @@ CE_TIME_HEADER: Final = "ce-time"
 CE_DATACONTENTTYPE_HEADER: Final = "ce-datacontenttype"
 CE_TYPE_PREFIX: Final = "io.leadplan.event."
 CE_SOURCE: Final = "/leadplan/executor"
+
+# --- endpoint metadata of the executor's control endpoints
+REQUEST_SCHEMA_METADATA: Final = "request_schema"
+REPLY_SCHEMA_METADATA: Final = "reply_schema"
 
 # --- endpoint metadata of a responder
 TOOL_METADATA: Final = "tool"

@@ -8,7 +8,8 @@ def test_the_public_names_are_these():
         "CancelNotice", "ContractError", "DataRef", "LeadGenContext", "LeadGenExecutionResult", "LeadGenGoal",
         "LeadGenPlan", "LeadGenPlanStep", "LeadGenStepResult", "LeadGenStepStatus", "LeadPlanEventPayload",
         "LeadPlanEventType", "LeadToolExecutionEnv", "LeadToolExecutionResult", "LeadToolIdentifier", "LeadToolParams",
-        "OverallStatus", "OverlapPolicy", "PlanProblem", "PlanRejectedError", "PlanSubmission", "Recurrence",
+        "OverallStatus", "OverlapPolicy", "PlanPriority", "PlanProblem", "PlanRejectedError", "PlanSubmission",
+            "Recurrence",
         "RetryPolicy", "SupervisorUserContext", "ToolEffects", "ToolProgress", "ToolRequest",
     ]  # fmt: skip
 

@@ -13,4 +13,6 @@ _HERE = str(Path(__file__).parent)
 if _HERE not in sys.path:
     sys.path.append(_HERE)
 
-pytest.register_assert_rewrite("core_invariants", "core_simulation")
+pytest.register_assert_rewrite(
+    "core_invariants", "core_requests_sent", "core_rounds", "core_simulation", "core_state_rules"
+)

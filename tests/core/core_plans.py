@@ -51,8 +51,14 @@ def submission(of: LeadGenPlan) -> ReadSubmission:
     return read_plan_submission(encode(PlanSubmission(plan=of, user=USER)))
 
 
-def submitted(of: LeadGenPlan, *, executor: str = "executor-1") -> PlanSubmitted:
-    return PlanSubmitted(submission(of), message=17, executor=executor, traceparent="00-1-2-03")
+MESSAGE = 17
+"""Of the work queue: the one that plans are submitted as."""
+
+
+def submitted(of: LeadGenPlan, *, executor: str = "executor-1", message: int = MESSAGE) -> PlanSubmitted:
+    return PlanSubmitted(
+        submission(of), message=message, executor=executor, traceparent="00-1-2-03", submitted_as=MESSAGE
+    )
 
 
 def started(of: LeadGenPlan, now: int = START) -> PlanRun:
@@ -146,4 +152,6 @@ def _plan_fields(kind: str, run: PlanRun, now: int) -> dict[str, Any]:
             step_results=[],
         )
         return {"result": result}
+    if kind == "PLAN_RETRIED":
+        return {"meta": e.PlanRetriedMeta(steps=["a"], executor="executor-2")}
     return {}

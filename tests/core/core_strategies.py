@@ -7,7 +7,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from leadplan_contracts import LeadGenPlan, LeadGenPlanStep, RetryPolicy
-from leadplan_executor.core import Approve, Cancel, Deny, Input, Pause, Unpause
+from leadplan_contracts.control import (
+    ApproveRequest,
+    CancelRequest,
+    ControlRequest,
+    Decision,
+    PauseRequest,
+    ResumeRequest,
+    RetryRequest,
+)
 from leadplan_executor.core.signals import (
     BadReply,
     DataUnavailable,
@@ -86,6 +94,7 @@ _drawn_step = st.builds(
             "requires_approval": _rare,
             "retry": _retries,
             "timeout_ms": st.sampled_from([None, None, 450, 45_000]),
+            "deadline_ms": st.sampled_from([None] * 7 + [1, 400, 2_500]),
         }
     ),
     attempts=st.lists(attempts(), min_size=1, max_size=4),
@@ -99,14 +108,15 @@ class Scenario(NamedTuple):
     tools: Tools
 
 
-def scenarios(*, max_steps: int = 30, deadlines: bool = True, **fixed: Any) -> st.SearchStrategy[Scenario]:
+def scenarios(*, max_steps: int = 30, limits: bool = True, **fixed: Any) -> st.SearchStrategy[Scenario]:
     """A plan whose dependencies have no cycle (plan order needn't follow them), and its tools.
 
     Args:
         max_steps: at most.
-        deadlines: whether some plans have one.
+        limits: whether some plans and steps have a deadline, and some plans a retry budget.
         fixed: fields of every step that aren't drawn.
     """
+    fixed = fixed if limits else {"deadline_ms": None, **fixed}
     return st.builds(
         _scenario,
         # Left alone, Hypothesis draws mostly short lists.
@@ -114,30 +124,56 @@ def scenarios(*, max_steps: int = 30, deadlines: bool = True, **fixed: Any) -> s
         .map(lambda size: min(size, max_steps))
         .flatmap(lambda size: st.lists(_drawn_step, min_size=size, max_size=max_steps)),
         st.sampled_from([None, 1, 1, 2, 3, 100]),
-        st.sampled_from([None] * 6 + [1, 1_500, 30_000]) if deadlines else st.none(),
+        st.sampled_from([None] * 6 + [1, 1_500, 30_000]) if limits else st.none(),
+        st.sampled_from([None] * 5 + [0, 1, 3]) if limits else st.none(),
         st.just(fixed),
     )
 
 
 def _scenario(
-    drawn: list[_Drawn], max_concurrency: int | None, deadline_ms: int | None, fixed: dict[str, Any]
+    drawn: list[_Drawn],
+    max_concurrency: int | None,
+    deadline_ms: int | None,
+    retry_budget: int | None,
+    fixed: dict[str, Any],
 ) -> Scenario:
     ranked: list[tuple[int, LeadGenPlanStep]] = []
     for place, one in enumerate(drawn):
         names = [f"s{number % place}" for number in one.before] if place else []
         ranked.append((one.rank, step(f"s{place}", *names, **one.flags | fixed)))
     ranked.sort(key=lambda pair: pair[0])
-    of = plan(*[one for _, one in ranked], max_concurrency=max_concurrency, deadline_ms=deadline_ms)
+    steps = [one for _, one in ranked]
+    of = plan(*steps, max_concurrency=max_concurrency, deadline_ms=deadline_ms, retry_budget=retry_budget)
     return Scenario(of, scripted({f"s{place}": one.attempts for place, one in enumerate(drawn)}))
 
 
-def people(of: LeadGenPlan) -> st.SearchStrategy[list[tuple[int, Input]]]:
-    """Control requests at any time; most plans aren't cancelled."""
-    index = st.integers(0, len(of.steps) - 1)
-    steering = [st.builds(Pause, st.just("ops")), st.builds(Unpause, st.just("ops"))]
-    settling = [st.builds(Approve, index), st.builds(Deny, index, reason=st.just("no"))]
-    one = st.one_of(*steering * 4, *settling * 3, st.builds(Cancel, reason=st.just("enough")))
-    return st.lists(st.tuples(st.integers(0, 8_000), one), max_size=6)
+def later(tools: Tools) -> list[Tools]:
+    """What the tools do in later rounds: in the second as if it were one attempt later, and then they succeed."""
+    return [lambda name, attempt: tools(name, attempt + 1), scripted({})]
+
+
+def people(of: LeadGenPlan) -> st.SearchStrategy[list[tuple[int, ControlRequest]]]:
+    """Control requests at any time; most plans aren't cancelled. Some name a step that isn't there."""
+    asked = {"plan_id": st.just(of.id), "by": st.just("ops"), "request_id": st.sampled_from([None, "r1", "r2"])}
+    step_ids = st.sampled_from([*(step.id for step in of.steps), "nobody"])
+    decisions = st.sampled_from([None, Decision.APPROVE, Decision.DENY])
+    one = st.one_of(
+        *[st.builds(PauseRequest, **asked), st.builds(ResumeRequest, **asked)] * 4,
+        *[st.builds(ApproveRequest, **asked, step_id=st.none() | step_ids, decision=decisions)] * 4,
+        *[st.builds(RetryRequest, **asked, step_id=st.none() | step_ids)] * 2,
+        st.builds(CancelRequest, **asked, reason=st.just("enough")),
+    )
+    return st.lists(st.tuples(st.integers(0, 8_000), one), max_size=8)
+
+
+def retries(of: LeadGenPlan, *, most: int = 3) -> st.SearchStrategy[list[RetryRequest]]:
+    """New rounds, each asked for when the plan has ended; a request id tells each from the one before."""
+    step_ids = st.none() | st.none() | st.sampled_from([step.id for step in of.steps])
+    return st.lists(step_ids, max_size=most).map(
+        lambda names: [
+            RetryRequest(plan_id=of.id, step_id=name, request_id=f"again-{number}") for number, name in enumerate(names)
+        ]
+    )
 
 
 def people_answer(of: LeadGenPlan) -> st.SearchStrategy[dict[str, bool]]:

@@ -2,7 +2,7 @@
 
 import pytest
 from core_invariants import check_log
-from core_plans import NO_RETRY, PLAN_ID, failed, ok, plan, scripted, step, submission
+from core_plans import MESSAGE, NO_RETRY, PLAN_ID, failed, ok, plan, scripted, step, submission
 from core_simulation import fold, simulate
 from core_strategies import BOUNDED, people, scenarios
 from hypothesis import given
@@ -20,7 +20,7 @@ REASON = "handling this plan failed 5 times"
 def give_up(log: list[bytes]) -> tuple[PlanRun, list]:
     """The state and the log after an executor took the plan over and gave it up."""
     run, log = fold(log), list(log)
-    for happened in (TakenOver("executor-9", "crash"), *[GivenUp(REASON)] * (len(run.steps) + 1)):
+    for happened in (TakenOver("executor-9", "crash", MESSAGE), *[GivenUp(REASON)] * (len(run.steps) + 1)):
         for event in decide(run, happened, LATER):
             log.append(encode(event))
             evolve(run, event)

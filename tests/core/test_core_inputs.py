@@ -1,8 +1,8 @@
 """Each plan phase times each step phase times each input: what is stored, and that it is stored once."""
 
 import pytest
-from core_invariants import snapshot
-from core_plans import NO_RETRY, PLAN_ID, START, event_of_kind, failed, ok, plan, step, submitted
+from core_plans import MESSAGE, NO_RETRY, PLAN_ID, START, event_of_kind, failed, ok, plan, step, submitted
+from core_state_rules import snapshot
 
 from leadplan_contracts import LeadPlanEventType
 from leadplan_contracts.events import event_type
@@ -15,13 +15,14 @@ from leadplan_executor.core import (
     Pause,
     PlanRun,
     Proceed,
+    Retry,
     TakenOver,
     Unpause,
     decide,
     due,
     evolve,
 )
-from leadplan_executor.core.transitions import PlanPhase, StepPhase
+from leadplan_executor.core.transitions import ENDED, PlanPhase, StepPhase
 
 E = LeadPlanEventType
 PLAN = plan(step("a"), step("b", "a"))
@@ -47,7 +48,8 @@ FAILURE = AttemptEnded(0, 1, failed("no").signal, 0.0)
 LATE = AttemptEnded(0, 0, ok().signal, 0.0)
 EARLY = AttemptEnded(0, 2, ok().signal, 0.0)
 OTHER_STEP = AttemptEnded(1, 1, ok().signal, 0.0)
-TAKEN_OVER = TakenOver("executor-2", "crash")
+TAKEN_OVER = TakenOver("executor-2", "crash", MESSAGE)
+RETRY = Retry((0,), "executor-3", MESSAGE + 1)
 INPUTS: list[Input] = [
     submitted(PLAN),
     TAKEN_OVER,
@@ -117,7 +119,22 @@ def test_what_an_input_stores_and_that_it_does_so_once(plan_phase, step_phase, h
         assert decide(run, happened, START + 500) == []
 
 
-@pytest.mark.parametrize("happened", [*INPUTS[1:], Proceed()], ids=lambda happened: type(happened).__name__)
+@pytest.mark.parametrize("step_phase", sorted(ENDED))
+@pytest.mark.parametrize("plan_phase", PLAN_PATHS)
+def test_a_retry_begins_a_round_of_a_completed_plan_only_and_only_once(plan_phase, step_phase):
+    run = state(plan_phase, step_phase)
+    events = decide(run, RETRY, START + 500)
+    assert [event_type(event) for event in events] == ([E.PLAN_RETRIED] if plan_phase is PlanPhase.COMPLETED else [])
+    for event in events:
+        evolve(run, event)
+    assert decide(run, RETRY, START + 500) == []
+
+
+def test_a_retry_of_no_step_is_none():
+    assert decide(state(PlanPhase.COMPLETED, StepPhase.FAILED), Retry((), "executor-3", MESSAGE + 1), START) == []
+
+
+@pytest.mark.parametrize("happened", [*INPUTS[1:], RETRY, Proceed()], ids=lambda happened: type(happened).__name__)
 def test_nothing_happens_to_a_plan_that_has_not_started(happened):
     run = PlanRun(PLAN_ID)
     assert decide(run, happened, START) == []

@@ -1,9 +1,10 @@
 """An executor dies at any moment; the next one reads the log and goes on."""
 
 import pytest
-from core_invariants import check_log, snapshot
-from core_plans import NO_RETRY, Attempt, failed, ok, plan, scripted, step, submission
+from core_invariants import check_log
+from core_plans import MESSAGE, NO_RETRY, Attempt, failed, ok, plan, scripted, step, submission
 from core_simulation import DOWN_MS, Simulation, fold, simulate
+from core_state_rules import snapshot
 from core_strategies import BOUNDED, people, people_answer, scenarios
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,8 +91,7 @@ def test_an_attempt_in_flight_is_sent_again_under_its_number():
     ]
     (resumed,) = [event for event in simulation.events if isinstance(event, PlanResumed)]
     assert (resumed.meta.executor, resumed.meta.reason) == ("executor-2", "crash")
-    assert simulation.run is not None
-    assert simulation.run.executor == "executor-2"
+    assert simulation.state.executor == "executor-2"
     assert simulation.results()["a"].attempts == 1
 
 
@@ -123,7 +123,7 @@ def test_at_most_once_is_never_due_between_takeover_and_its_failure():
     # Whoever starts what is due after each stored event must not send it again.
     run = fold(simulate(submission(plan(step("a", at_most_once=True), step("b")))).log[:3])
     assert isinstance(due(run)[0], CallTool)
-    (resumed,) = decide(run, TakenOver("executor-2", "crash"), 10**13)
+    (resumed,) = decide(run, TakenOver("executor-2", "crash", MESSAGE), 10**13)
     evolve(run, resumed)
     assert set(due(run)) == {1}
     assert run.attempts_in_flight == 1
@@ -183,7 +183,7 @@ def test_a_reply_to_the_executor_that_died_is_late_for_the_next_one_only_if_the_
 @settings(BOUNDED, max_examples=40)
 @given(st.data())
 def test_any_log_resumed_from_any_prefix_comes_to_the_same_results(data):
-    of, tools = data.draw(scenarios(max_steps=12, deadlines=False, at_most_once=None), "scenario")
+    of, tools = data.draw(scenarios(max_steps=12, limits=False, at_most_once=None), "scenario")
     answers = data.draw(people_answer(of), "answers")
     calm = simulate(submission(of), tools, answers=answers)
     for length in range(len(calm.log) + 1):

@@ -1,13 +1,15 @@
 """Each state times each event, generated from the tables."""
 
 import pytest
-from core_invariants import snapshot
 from core_plans import PLAN_ID, USER, event_of_kind, plan, started, step
+from core_state_rules import snapshot
 
 from leadplan_contracts import LeadPlanEventType
+from leadplan_contracts.events import ControlMeta, PlanRetriedMeta
 from leadplan_executor.core import PlanRun, evolve
 from leadplan_executor.core.errors import CoreError, IllegalTransitionError, SequenceGapError
 from leadplan_executor.core.transitions import (
+    ENDED,
     PLAN_TRANSITIONS,
     RUNS,
     STATUS_OF_PHASE,
@@ -18,7 +20,8 @@ from leadplan_executor.core.transitions import (
 
 STEP_EVENTS = [kind for kind in LeadPlanEventType if kind.startswith("STEP_")]
 PLAN_EVENTS = [kind for kind in LeadPlanEventType if kind.startswith("PLAN_")]
-FINAL_STEP_PHASES = {StepPhase.SUCCEEDED, StepPhase.FAILED, StepPhase.SKIPPED}
+RETRIED = LeadPlanEventType.PLAN_RETRIED
+IN_ONE_ROUND = [pair for pair in STEP_TRANSITIONS if pair[1] is not RETRIED]
 
 
 def shortest_paths(table, first):
@@ -49,23 +52,34 @@ def step_in(phase: StepPhase) -> PlanRun:
     return after([LeadPlanEventType.PLAN_STARTED, *STEP_PATHS[phase]])
 
 
+def plan_in(phase: PlanPhase) -> PlanRun:
+    """A completed plan's step ``a`` has ended, as a new round asks for."""
+    path = PLAN_PATHS[phase]
+    if phase is PlanPhase.COMPLETED:
+        path = [path[0], LeadPlanEventType.STEP_SKIPPED, *path[1:]]
+    return after(path)
+
+
 def test_every_phase_can_be_reached():
     assert set(STEP_PATHS) == set(StepPhase)
     assert set(PLAN_PATHS) == set(PlanPhase)
 
 
-def test_nothing_leaves_a_final_phase_and_everything_else_can_end():
-    leaves = {phase for phase, _ in STEP_TRANSITIONS}
-    assert leaves == set(StepPhase) - FINAL_STEP_PHASES
-    assert {phase for phase, _ in PLAN_TRANSITIONS} == set(PlanPhase) - {PlanPhase.COMPLETED}
+def test_only_a_new_round_leaves_a_final_phase_and_everything_else_can_end():
+    assert {StepPhase.SUCCEEDED, StepPhase.FAILED, StepPhase.SKIPPED} == ENDED
+    leaves = {phase for phase, _ in IN_ONE_ROUND}
+    assert leaves == set(StepPhase) - ENDED
+    assert {phase for phase, kind in STEP_TRANSITIONS if kind is RETRIED} == ENDED
+    assert [pair for pair in PLAN_TRANSITIONS if pair[0] is PlanPhase.COMPLETED or pair[1] is RETRIED] == [
+        (PlanPhase.COMPLETED, RETRIED)
+    ]
     for phase in leaves:
         assert (phase, LeadPlanEventType.STEP_FAILED) in STEP_TRANSITIONS, "a deadline or a cancel ends it"
 
 
 def test_the_tables_name_only_events_of_their_kind():
-    assert {kind for _, kind in STEP_TRANSITIONS} == set(STEP_EVENTS) - {LeadPlanEventType.STEP_PROGRESS}
-    never_logged_yet = {LeadPlanEventType.PLAN_REJECTED, LeadPlanEventType.PLAN_RETRIED}
-    assert {kind for _, kind in PLAN_TRANSITIONS} == set(PLAN_EVENTS) - never_logged_yet
+    assert {kind for _, kind in IN_ONE_ROUND} == set(STEP_EVENTS) - {LeadPlanEventType.STEP_PROGRESS}
+    assert {kind for _, kind in PLAN_TRANSITIONS} == set(PLAN_EVENTS) - {LeadPlanEventType.PLAN_REJECTED}
     assert set(STATUS_OF_PHASE) == set(StepPhase)
     assert set(PlanPhase) - RUNS == {PlanPhase.UNSTARTED, PlanPhase.COMPLETED}
 
@@ -100,7 +114,7 @@ def test_step_phase_times_step_event(phase, kind):
 
 @pytest.mark.parametrize(("phase", "kind"), pairs(PlanPhase, PLAN_EVENTS))
 def test_plan_phase_times_plan_event(phase, kind):
-    run = after(PLAN_PATHS[phase])
+    run = plan_in(phase)
     assert run.phase is phase
     if (phase, kind) in PLAN_TRANSITIONS:
         evolve(run, event_of_kind(kind, run))
@@ -109,13 +123,40 @@ def test_plan_phase_times_plan_event(phase, kind):
         refused(run, kind, [phase])
 
 
+@pytest.mark.parametrize("phase", StepPhase)
+def test_a_new_round_begins_with_steps_that_have_ended(phase):
+    run = after([LeadPlanEventType.PLAN_STARTED, *STEP_PATHS[phase], LeadPlanEventType.PLAN_COMPLETED])
+    if (phase, RETRIED) in STEP_TRANSITIONS:
+        evolve(run, event_of_kind(RETRIED, run))
+        assert (run.steps[0].phase, run.steps[0].attempts, run.round) == (StepPhase.PENDING, 0, 2)
+    else:
+        refused(run, RETRIED, [phase, "'a'"])
+
+
+@pytest.mark.parametrize("steps", [[], ["nobody"], ["a", "nobody"]])
+def test_a_new_round_without_steps_of_the_plan_is_refused(steps):
+    run = plan_in(PlanPhase.COMPLETED)
+    before = snapshot(run)
+    with pytest.raises(IllegalTransitionError, match="PLAN_RETRIED without steps of the plan"):
+        evolve(run, event_of_kind(RETRIED, run, meta=PlanRetriedMeta(steps=steps, request_id="r1")))
+    assert snapshot(run) == before
+
+
+@pytest.mark.parametrize("kind", [LeadPlanEventType.PLAN_PAUSED, LeadPlanEventType.STEP_APPROVED])
+def test_a_request_whose_event_is_refused_is_not_remembered(kind):
+    run = plan_in(PlanPhase.COMPLETED)
+    with pytest.raises(IllegalTransitionError):
+        evolve(run, event_of_kind(kind, run, meta=ControlMeta(request_id="r1")))
+    assert run.requests == {}
+
+
 @pytest.mark.parametrize(("phase", "kind"), pairs(set(PlanPhase) - RUNS, STEP_EVENTS))
 def test_no_step_changes_before_the_plan_started_or_after_it_completed(phase, kind):
     if kind is not LeadPlanEventType.STEP_PROGRESS:
         refused(after(PLAN_PATHS[phase]), kind, [phase, "'a'"])
 
 
-@pytest.mark.parametrize(("phase", "pair"), [(phase, pair) for phase in sorted(RUNS) for pair in STEP_TRANSITIONS])
+@pytest.mark.parametrize(("phase", "pair"), [(phase, pair) for phase in sorted(RUNS) for pair in IN_ONE_ROUND])
 def test_steps_change_in_every_phase_in_which_the_plan_runs(phase, pair):
     run = after([LeadPlanEventType.PLAN_STARTED, *STEP_PATHS[pair[0]], *PLAN_PATHS[phase][1:]])
     evolve(run, event_of_kind(pair[1], run))

@@ -22,6 +22,7 @@ from leadplan_executor.core.inputs import (
     Pause,
     PlanSubmitted,
     Proceed,
+    Retry,
     TakenOver,
     Unpause,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "PlanRun",
     "PlanSubmitted",
     "Proceed",
+    "Retry",
     "TakenOver",
     "Unpause",
     "WaitUntil",

@@ -13,6 +13,8 @@ from leadplan_contracts.events import (
     PlanPaused,
     PlanResumed,
     PlanResumedMeta,
+    PlanRetried,
+    PlanRetriedMeta,
     PlanStarted,
     PlanStartedMeta,
     PlanUnpaused,
@@ -39,6 +41,7 @@ from leadplan_executor.core.inputs import (
     Pause,
     PlanSubmitted,
     Proceed,
+    Retry,
     TakenOver,
     Unpause,
 )
@@ -46,7 +49,7 @@ from leadplan_executor.core.outcome import AttemptFailed, AttemptSucceeded, judg
 from leadplan_executor.core.retry import retry_delay_ms
 from leadplan_executor.core.state import PlanRun, StepRun
 from leadplan_executor.core.summary import execution_result
-from leadplan_executor.core.transitions import RUNS, PlanPhase, StepPhase
+from leadplan_executor.core.transitions import ENDED, RUNS, PlanPhase, StepPhase
 
 _OUTCOME_UNKNOWN = "the executor died during the attempt and the step must not run twice: its outcome is unknown"
 _DEPENDENCY_FAILED = "Skipped because a dependency failed"  # the words of protocol section 3, rule 2
@@ -69,8 +72,8 @@ def decide(run: PlanRun, happened: Input, now: int) -> list[LeadPlanEventPayload
             _submitted(run, happened, to_store)
         case TakenOver():
             _taken_over(run, happened, to_store)
-        case GivenUp(reason):
-            _proceed(run, now, to_store, _Ending(StepErrorCode.POISON_PLAN, reason))
+        case GivenUp(reason, code):
+            _proceed(run, now, to_store, _Ending(code, reason))
         case Proceed():
             _proceed(run, now, to_store, _deadline_passed(run, now))
         case AttemptEnded():
@@ -79,6 +82,8 @@ def decide(run: PlanRun, happened: Input, now: int) -> list[LeadPlanEventPayload
             _settle_approval(run, happened, to_store)
         case Cancel() | Pause() | Unpause():
             _steer(run, happened, to_store)
+        case Retry():
+            _retried(run, happened, to_store)
         case _:
             assert_never(happened)
     return to_store.events
@@ -87,7 +92,10 @@ def decide(run: PlanRun, happened: Input, now: int) -> list[LeadPlanEventPayload
 def _submitted(run: PlanRun, happened: PlanSubmitted, to_store: EventsToStore) -> None:
     if run.phase is PlanPhase.UNSTARTED:
         meta = PlanStartedMeta(
-            executor=happened.executor, submission=happened.message, traceparent=happened.traceparent
+            executor=happened.executor,
+            submission=happened.submitted_as,
+            message=happened.message if happened.message != happened.submitted_as else None,
+            traceparent=happened.traceparent,
         )
         submission = happened.submission
         to_store.add(PlanStarted, user=submission.user, plan=submission.plan_json, meta=meta)
@@ -95,7 +103,9 @@ def _submitted(run: PlanRun, happened: PlanSubmitted, to_store: EventsToStore) -
 
 def _taken_over(run: PlanRun, happened: TakenOver, to_store: EventsToStore) -> None:
     if run.phase in RUNS:
-        to_store.add(PlanResumed, meta=PlanResumedMeta(executor=happened.executor, reason=happened.reason))
+        message = happened.message if happened.message != run.message else None
+        meta = PlanResumedMeta(executor=happened.executor, reason=happened.reason, message=message)
+        to_store.add(PlanResumed, meta=meta)
 
 
 def _attempt_ended(run: PlanRun, happened: AttemptEnded, now: int, to_store: EventsToStore) -> None:
@@ -116,15 +126,19 @@ def _attempt_ended(run: PlanRun, happened: AttemptEnded, now: int, to_store: Eve
         to_store.add(StepSucceeded, step=step.reference, result=result)
         return
     delay_ms = retry_delay_ms(step.step.retry, step.attempts, outcome, happened.random)
-    if delay_ms is None or not _another_attempt_comes(run, now + delay_ms):
+    if delay_ms is None or not _another_attempt_comes(run, step, now + delay_ms):
         _fail(step, outcome.code, outcome.message, now, to_store)
+    elif run.plan.retry_budget is not None and run.repeats >= run.plan.retry_budget:
+        spent = f" (the plan's retryBudget of {run.plan.retry_budget} is used up)"
+        _fail(step, outcome.code, outcome.message + spent, now, to_store)
     else:
         _retry(step, outcome, delay_ms, now, to_store)
 
 
-def _another_attempt_comes(run: PlanRun, at: int) -> bool:
-    """Whether the plan will still be running then, as far as is known now."""
-    return run.phase is not PlanPhase.CANCELLING and (run.deadline_at is None or at < run.deadline_at)
+def _another_attempt_comes(run: PlanRun, step: StepRun, at: int) -> bool:
+    """Whether plan and step will still be running then, as far as is known now."""
+    in_time = all(deadline is None or at < deadline for deadline in (run.deadline_at, step.deadline_at))
+    return run.phase is not PlanPhase.CANCELLING and in_time
 
 
 def _retry(step: StepRun, failed: AttemptFailed, delay_ms: int, now: int, to_store: EventsToStore) -> None:
@@ -150,10 +164,9 @@ def _proceed(run: PlanRun, now: int, to_store: EventsToStore, ending: _Ending | 
     """What the state itself leads to, without anything new having happened but time, or the plan being given up."""
     if run.phase not in RUNS:
         return
-    for index in run.in_doubt.all():
-        _fail(run.steps[index], StepErrorCode.OUTCOME_UNKNOWN, _OUTCOME_UNKNOWN, now, to_store)
-    for index in run.denied.all():
-        _fail(run.steps[index], StepErrorCode.DENIED, "a person refused this step", now, to_store)
+    _fail_settled(run, now, to_store)
+    if run.phase is not PlanPhase.CANCELLING and ending is None:
+        _fail_overdue(run, now, to_store)
     if to_store.events:
         return  # what else there is to do depends on these failures
     if run.phase is PlanPhase.CANCELLING:
@@ -169,6 +182,25 @@ def _proceed(run: PlanRun, now: int, to_store: EventsToStore, ending: _Ending | 
             _start_attempts(run, now, to_store)
     if run.unfinished == 0:
         to_store.add(PlanCompleted, result=execution_result(run, now))
+
+
+def _fail_settled(run: PlanRun, now: int, to_store: EventsToStore) -> None:
+    """Steps whose failure is certain, whatever else ends the plan."""
+    for index in run.in_doubt.all():
+        _fail(run.steps[index], StepErrorCode.OUTCOME_UNKNOWN, _OUTCOME_UNKNOWN, now, to_store)
+    for index in run.denied.all():
+        _fail(run.steps[index], StepErrorCode.DENIED, "a person refused this step", now, to_store)
+
+
+def _fail_overdue(run: PlanRun, now: int, to_store: EventsToStore) -> None:
+    failed = {event.step.id for event in to_store.events if isinstance(event, StepFailed)}
+    for at, index in run.step_deadlines:
+        if at > now:
+            return
+        step = run.steps[index]
+        if step.step.id not in failed:
+            message = f"the step's deadline of {step.step.deadline_ms} ms passed"
+            _fail(step, StepErrorCode.DEADLINE_EXCEEDED, message, now, to_store)
 
 
 def _start_attempts(run: PlanRun, now: int, to_store: EventsToStore) -> None:
@@ -199,19 +231,20 @@ def _fail_all_startable(run: PlanRun, ending: _Ending, now: int, to_store: Event
     """What runs or could run fails, and what stands behind it is skipped as ever."""
     for step in run.steps:
         blocked = step.open_dependencies > 0 or step.spoiled
-        if step.phase not in _FINAL and not blocked:
+        if step.phase not in ENDED and not blocked:
             _fail(step, ending.code, ending.message, now, to_store)
 
 
 def _end_all_cancelled(run: PlanRun, now: int, to_store: EventsToStore) -> None:
-    for step in run.steps:
-        if step.phase in (StepPhase.RUNNING, StepPhase.RETRYING):
+    """What runs comes first, so that its tools hear of it at once however many steps there are."""
+    unfinished = [step for step in run.steps if step.phase not in ENDED]
+    begun = (StepPhase.RUNNING, StepPhase.RETRYING)
+    for step in unfinished:
+        if step.phase in begun:
             _fail(step, StepErrorCode.CANCELLED, "the plan was cancelled", now, to_store)
-        elif step.phase not in _FINAL:
+    for step in unfinished:
+        if step.phase not in begun:
             _skip(step, StepErrorCode.CANCELLED, "Skipped because the plan was cancelled", now, to_store)
-
-
-_FINAL = frozenset({StepPhase.SUCCEEDED, StepPhase.FAILED, StepPhase.SKIPPED})
 
 
 def _fail(step: StepRun, code: str, message: str, now: int, to_store: EventsToStore) -> None:
@@ -242,11 +275,11 @@ def _settle_approval(run: PlanRun, happened: Approve | Deny, to_store: EventsToS
     step = run.steps[happened.step]
     if step.phase is StepPhase.WAITING:
         kind = StepApproved if isinstance(happened, Approve) else StepDenied
-        to_store.add(kind, step=step.reference, meta=ControlMeta(by=happened.by, reason=happened.reason))
+        to_store.add(kind, step=step.reference, meta=_who_and_why(happened))
 
 
 def _steer(run: PlanRun, happened: Cancel | Pause | Unpause, to_store: EventsToStore) -> None:
-    meta = ControlMeta(by=happened.by, reason=happened.reason)
+    meta = _who_and_why(happened)
     match happened, run.phase:
         case Cancel(), PlanPhase.ACTIVE | PlanPhase.PAUSED:
             to_store.add(PlanCancelling, meta=meta)
@@ -256,3 +289,20 @@ def _steer(run: PlanRun, happened: Cancel | Pause | Unpause, to_store: EventsToS
             to_store.add(PlanUnpaused, meta=meta)
         case _:
             pass  # it is so already, or the plan is over
+
+
+def _who_and_why(happened: Approve | Deny | Cancel | Pause | Unpause) -> ControlMeta:
+    return ControlMeta(by=happened.by, reason=happened.reason, request_id=happened.request_id)
+
+
+def _retried(run: PlanRun, happened: Retry, to_store: EventsToStore) -> None:
+    if run.phase is PlanPhase.COMPLETED and happened.steps:
+        meta = PlanRetriedMeta(
+            by=happened.by,
+            reason=happened.reason,
+            request_id=happened.request_id,
+            steps=[run.steps[index].step.id for index in happened.steps],
+            executor=happened.executor,
+            message=happened.message if happened.message != run.message else None,
+        )
+        to_store.add(PlanRetried, meta=meta)

@@ -39,7 +39,7 @@ def _table(
     for phase in _phases(transitions):
         following = [f"`{event}` {after}" for (before, event), after in transitions.items() if before == phase]
         middle = [cells[phase]] if cells else []
-        rows.append([f"{phase}", *middle, ", ".join(following) or "none: this is final"])
+        rows.append([f"{phase}", *middle, ", ".join(following)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -49,10 +49,14 @@ def _phases(transitions: Mapping[tuple[P, LeadPlanEventType], P]) -> list[P]:
 
 
 def _starts(transitions: Mapping[tuple[P, LeadPlanEventType], P]) -> list[P]:
-    reached = {after for (before, _), after in transitions.items() if after != before}
+    reached = {
+        after
+        for (before, event), after in transitions.items()
+        if after != before and event is not LeadPlanEventType.PLAN_RETRIED
+    }
     return [phase for phase in _phases(transitions) if phase not in reached]
 
 
 def _ends(transitions: Mapping[tuple[P, LeadPlanEventType], P]) -> list[P]:
-    left = {before for before, _ in transitions}
+    left = {before for before, event in transitions if event is not LeadPlanEventType.PLAN_RETRIED}
     return [phase for phase in _phases(transitions) if phase not in left]

@@ -4,30 +4,34 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from leadplan_contracts.error_codes import StepErrorCode
 from leadplan_contracts.validation import ReadSubmission
 from leadplan_executor.core.signals import ToolSignal
 
 
 class PlanSubmitted(Struct, frozen=True):
-    """A valid plan came in, as message ``submission`` of the work queue."""
+    """A valid plan came in, submitted as message ``submitted_as`` of the work queue and held by ``message``."""
 
     submission: ReadSubmission
     message: int
     executor: str
     traceparent: str
+    submitted_as: int
 
 
 class TakenOver(Struct, frozen=True):
-    """An executor took up a plan that had begun before."""
+    """An executor took up a plan that had begun before, and holds it by ``message`` of the work queue."""
 
     executor: str
     reason: str
+    message: int
 
 
 class GivenUp(Struct, frozen=True):
     """The plan is ended because it can't be carried out: what hasn't ended fails or is skipped, for this reason."""
 
     reason: str
+    code: str = StepErrorCode.POISON_PLAN
 
 
 class Proceed(Struct, frozen=True):
@@ -49,6 +53,7 @@ class Approve(Struct, frozen=True):
     step: int
     by: str | None = None
     reason: str | None = None
+    request_id: str | None = None
 
 
 class Deny(Struct, frozen=True):
@@ -57,6 +62,7 @@ class Deny(Struct, frozen=True):
     step: int
     by: str | None = None
     reason: str | None = None
+    request_id: str | None = None
 
 
 class Cancel(Struct, frozen=True):
@@ -64,6 +70,7 @@ class Cancel(Struct, frozen=True):
 
     by: str | None = None
     reason: str | None = None
+    request_id: str | None = None
 
 
 class Pause(Struct, frozen=True):
@@ -71,6 +78,7 @@ class Pause(Struct, frozen=True):
 
     by: str | None = None
     reason: str | None = None
+    request_id: str | None = None
 
 
 class Unpause(Struct, frozen=True):
@@ -78,8 +86,20 @@ class Unpause(Struct, frozen=True):
 
     by: str | None = None
     reason: str | None = None
+    request_id: str | None = None
+
+
+class Retry(Struct, frozen=True):
+    """A new round of a finished plan: these steps run again, under this executor, held by ``message``."""
+
+    steps: tuple[int, ...]
+    executor: str
+    message: int
+    by: str | None = None
+    reason: str | None = None
+    request_id: str | None = None
 
 
 Input: TypeAlias = (
-    PlanSubmitted | TakenOver | GivenUp | Proceed | AttemptEnded | Approve | Deny | Cancel | Pause | Unpause
+    PlanSubmitted | TakenOver | GivenUp | Proceed | AttemptEnded | Approve | Deny | Cancel | Pause | Unpause | Retry
 )

@@ -13,7 +13,7 @@ _object_decoder = msgspec.json.Decoder(dict[str, Raw])
 
 
 def idempotency_key(plan_id: str, step_id: str) -> str:
-    """The same for every attempt of a step, after a crash too."""
+    """The same for every attempt of a step, after a crash and in every round too."""
     return f"{plan_id}:{step_id}"
 
 
@@ -32,11 +32,14 @@ def execution_env(run: PlanRun, index: int, now: int) -> LeadToolExecutionEnv:
     ends_at = now + timeout_ms
     if run.deadline_at is not None:
         ends_at = min(ends_at, run.deadline_at)
+    if step.deadline_at is not None:
+        ends_at = min(ends_at, step.deadline_at)
     return LeadToolExecutionEnv(
         plan_id=run.plan_id,
         step_id=step.step.id,
         attempt=step.attempts,
         idempotency_key=idempotency_key(run.plan_id, step.step.id),
+        round=run.round if run.round > 1 else None,
         deadline=format_time(ends_at),
         timeout_ms=timeout_ms,
         user=run.user,

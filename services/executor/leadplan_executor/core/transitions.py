@@ -55,6 +55,9 @@ STEP_TRANSITIONS: dict[tuple[StepPhase, LeadPlanEventType], StepPhase] = {
     (_S.RUNNING, _E.STEP_FAILED): _S.FAILED,
     (_S.RETRYING, _E.STEP_STARTED): _S.RUNNING,
     (_S.RETRYING, _E.STEP_FAILED): _S.FAILED,
+    (_S.SUCCEEDED, _E.PLAN_RETRIED): _S.PENDING,
+    (_S.FAILED, _E.PLAN_RETRIED): _S.PENDING,
+    (_S.SKIPPED, _E.PLAN_RETRIED): _S.PENDING,
 }
 
 PLAN_TRANSITIONS: dict[tuple[PlanPhase, LeadPlanEventType], PlanPhase] = {
@@ -69,7 +72,11 @@ PLAN_TRANSITIONS: dict[tuple[PlanPhase, LeadPlanEventType], PlanPhase] = {
     (_P.PAUSED, _E.PLAN_COMPLETED): _P.COMPLETED,
     (_P.CANCELLING, _E.PLAN_RESUMED): _P.CANCELLING,
     (_P.CANCELLING, _E.PLAN_COMPLETED): _P.COMPLETED,
+    (_P.COMPLETED, _E.PLAN_RETRIED): _P.ACTIVE,
 }
+
+ENDED = frozenset({_S.SUCCEEDED, _S.FAILED, _S.SKIPPED})
+"""Phases that a step leaves only where its plan is retried."""
 
 RUNS = frozenset({PlanPhase.ACTIVE, PlanPhase.PAUSED, PlanPhase.CANCELLING})
 """Phases in which a plan's steps can change."""

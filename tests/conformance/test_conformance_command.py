@@ -99,7 +99,7 @@ async def test_a_tool_that_reads_prior_steps_and_acts_once_passes_too(greeter, c
     assert code == 0
     assert results["valid request"]["outcome"] == "ok"
     assert results["valid request"]["message"].startswith("success")
-    assert results["repeated key"]["message"] == "the same reply twice, as effects once asks for"
+    assert results["repeated key"]["message"] == "the same reply each time, as effects once asks for"
     assert results["error"]["outcome"] == "not checked"
     assert set(results["error"]) == {"check", "outcome", "message", "advice"}
 

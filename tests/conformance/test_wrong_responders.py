@@ -216,6 +216,19 @@ class IsSilentAboutRepeats(Responder):
             await super().handle(message)
 
 
+class ForgetsWhenAPlanIsRetried(Responder):
+    effects = "once"
+
+    def greeting(self, request):
+        return {"success": True, "data": request.get("round")}
+
+
+class IsSilentInLaterRounds(Responder):
+    async def handle(self, message):
+        if b'"round":2' not in message.data:
+            await super().handle(message)
+
+
 class StopsAtABadNotice(Responder):
     stopped = False
 
@@ -315,8 +328,10 @@ WRONG = [
     (TakesAnyParams, "wrong params", "got success"),
     (StopsAtABadRequest, "no request", "after a message that is no request"),
     (TakesABadRequest, "no request", "got success"),
-    (RepliesAnotherTime, "repeated key", "another reply the second time"),
+    (RepliesAnotherTime, "repeated key", "another reply in attempt 2"),
     (IsSilentAboutRepeats, "repeated key", "attempt 2 with the same key got no final reply"),
+    (ForgetsWhenAPlanIsRetried, "repeated key", "another reply in round 2"),
+    (IsSilentInLaterRounds, "repeated key", "round 2 with the same key got no final reply"),
     (StopsAtABadNotice, "stray cancel", "after cancel notices"),
     (IsSilentWhenCancelled, "cancel", "a cancelled request got no final reply"),
     (StopsAtAPassedDeadline, "deadline", "after a request with timeoutMs 1"),

@@ -102,7 +102,7 @@ async def test_what_broke_off_is_in_doubt_and_a_person_must_settle_it(serve: Any
     ledger = Ledger()
     BREAKS[how](ledger)
     await serve(ledger.responder)
-    broken = await caller.ask("PAY", timeoutMs=100)
+    broken = await caller.ask("PAY", timeoutMs=500)
     assert (broken["success"], broken["retryable"]) == (False, True)
     ledger.failure = None
     ledger.gate.set()

@@ -109,7 +109,9 @@ async def test_sigterm_answers_the_running_requests_and_exits_with_0(start: Star
     assert (code, out) == (0, "stop hook\n")
     lines = err.splitlines()
     assert any("leadplan.responder: serving tools=['BREAK', 'NAP'] nats=nats://127.0.0.1:" in line for line in lines)
-    assert any("leadplan.tool.NAP: napping plan_id=p1 step_id=stays attempt=1 seconds=600.0" in line for line in lines)
+    assert any(
+        "leadplan.tool.NAP: napping plan_id=p1 step_id=stays attempt=1 round=1 seconds=600.0" in line for line in lines
+    )
     assert any("ERROR leadplan.tool.BREAK: unexpected error" in line and "error_id=" in line for line in lines)
     assert "RuntimeError: the private reason" in lines
     assert "stopped" in lines[-1]

@@ -32,9 +32,11 @@ async def js(nc):
     return context
 
 
-async def set_up(nc, *, plan=PLAN, user=USER, step_id="monitor", **params):
+async def set_up(nc, *, plan=PLAN, user=USER, step_id="monitor", round=1, cancel=None, **params):  # noqa: A002 - a request's field
     params = {"schedule": "0 9 * * 1", **params}
-    return await call_tool(responder(), "MONITOR_SETUP", params, plan=plan, user=user, step_id=step_id, nats=nc)
+    return await call_tool(
+        responder(), "MONITOR_SETUP", params, plan=plan, user=user, step_id=step_id, round=round, cancel=cancel, nats=nc
+    )
 
 
 async def stored(js, monitor_id) -> RawStreamMsg:
@@ -104,6 +106,49 @@ async def test_a_repeat_leaves_the_very_same_schedule_alone(nc, js):
     assert again.data == first.data
     # Storing it again would start the hour anew.
     assert (await stored(js, "plan_1-monitor")).seq == before
+
+
+async def test_a_retried_plan_leaves_a_monitor_that_is_set_up_alone(nc, js):
+    first = await set_up(nc, schedule="every 1h")
+    before = await stored(js, "plan_1-monitor")
+    again = await set_up(nc, schedule="every 1h", round=2)
+
+    assert again.data == first.data
+    assert (await stored(js, "plan_1-monitor")).seq == before.seq
+
+
+async def test_a_retried_plan_sets_up_the_monitor_that_was_refused_before(nc, js):
+    stranger = SupervisorUserContext(user_id="u_8", account_id="acct_4")
+    await set_up(nc, monitorId="weekly", user=stranger)
+    assert (await set_up(nc, monitorId="weekly")).result.error_code == "monitor_taken"
+    await js.purge_stream("PLANS", subject="plans.schedule.weekly")  # the stranger removes it
+
+    again = await set_up(nc, monitorId="weekly", round=2)
+
+    assert again.result.success, again.result
+    assert read_plan_submission((await stored(js, "weekly")).data or b"").user == USER
+
+
+async def test_a_retried_plan_finds_what_a_cancelled_one_stored(nc, js):
+    """The notice comes when the schedule is stored, and before the step has its reply."""
+    cancel = asyncio.Event()
+    publish = js.publish
+
+    async def store_and_hang(*args, **kwargs):
+        await publish(*args, **kwargs)
+        cancel.set()
+        await asyncio.Event().wait()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nats.js.JetStreamContext.publish", lambda self, *args, **kwargs: store_and_hang(*args, **kwargs))
+        call = await set_up(nc, schedule="every 1h", cancel=cancel)
+    assert call.result.error_code == "cancelled"
+    before = await stored(js, "plan_1-monitor")
+
+    again = await set_up(nc, schedule="every 1h", round=2)
+
+    assert again.result.success, again.result
+    assert (await stored(js, "plan_1-monitor")).seq == before.seq
 
 
 async def test_another_account_cant_replace_a_monitor(nc, js):

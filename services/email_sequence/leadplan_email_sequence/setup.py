@@ -1,6 +1,8 @@
 """One step's work: look at the sequence, choose and claim, add, start."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from leadplan_email_sequence.adding import RecipientAdding, ReportProgress
 from leadplan_email_sequence.api import SequencesApi
@@ -11,6 +13,7 @@ from leadplan_email_sequence.selection import OnRecord, Selection, select_recipi
 from leadplan_email_sequence.sequence_state import Phase, SequenceState
 from leadplan_email_sequence.step_ledger import Finding, StepLedger
 from leadplan_leads.outreach import OutreachState
+from leadplan_responder import ToolError
 
 _RAN = (Phase.RUNS, Phase.COMPLETED)
 
@@ -47,8 +50,8 @@ class SequenceSetup:
     async def run(self) -> SequenceResult:
         """Add whoever is to be added and isn't yet, and start the sequence if that is wanted.
 
-        When the step fails for good, what it claimed and never asked Hunter for is given up, so that a later plan can
-        have those people.
+        When the step fails for good or is cancelled, what it claimed and never asked Hunter for is given up, so that
+        another plan can have those people. A further attempt claims them anew.
 
         Raises:
             SequenceError: a call failed, or the sequence can't be used as asked; it says how many are in by then.
@@ -58,6 +61,10 @@ class SequenceSetup:
             return await self._run()
         except SequenceError as error:
             if not error.retryable:
+                await self._ledger.release()
+            raise
+        except asyncio.CancelledError:
+            with suppress(ToolError):  # then they become free when the claim is taken for abandoned
                 await self._ledger.release()
             raise
 

@@ -16,7 +16,7 @@ from leadplan_contracts import LeadToolExecutionResult, ToolProgress, ToolReques
 from leadplan_contracts.wire import encode
 from leadplan_responder.checkpoint import CheckpointBucket
 from leadplan_responder.context import ToolContext
-from leadplan_responder.execution import Execution, Interruption, failure
+from leadplan_responder.execution import EarlierRuns, Execution, Interruption, failure
 from leadplan_responder.responder import Tool
 
 log = logging.getLogger("leadplan.responder")
@@ -36,6 +36,10 @@ class Call:
         nc: the connection.
         claim_check: where large data goes and comes from.
         checkpoints: where finished work of the step is kept.
+
+    Attributes:
+        request: the request.
+        reply: what it was answered, once whoever sends the reply has it.
     """
 
     def __init__(
@@ -48,13 +52,14 @@ class Call:
         checkpoints: CheckpointBucket,
     ) -> None:
         self.request = request
+        self.reply: asyncio.Future[LeadToolExecutionResult] = asyncio.get_running_loop().create_future()
         self._tool = tool
-        self._reply_to = reply_to
+        self._reply_to = [reply_to]
         self._nc = nc
         self._claim_check = claim_check
         self._answered = False
         self._result_lost = False
-        self._over_for_good = False
+        self._succeeded = False
         self._interruption: Interruption | None = None
         self._execution: Execution | None = None
         self._checkpoints = checkpoints
@@ -65,6 +70,26 @@ class Call:
             checkpoint=checkpoints.items_of(request),
             nats=nc,
         )
+
+    def join(self, request: ToolRequest, reply_to: str) -> bool:
+        """Let a repeated request share this call: its signs of life, its reply, and the later of both deadlines.
+
+        An executor that takes a plan over sends the attempt under way once more: running the handler beside itself
+        would do its work, and pay for it, twice.
+
+        Args:
+            request: one that came in later.
+            reply_to: its reply subject, for signs of life; whoever calls this sends it the reply.
+
+        Returns:
+            Whether it does: not where it is another request, or where this one's handler is being stopped.
+        """
+        ending = self._answered or self._interruption is not None
+        if ending or (self._execution is not None and self._execution.ending) or not _is_same(self.request, request):
+            return False
+        self._reply_to.append(reply_to)
+        self._context.put_off_end(request.timeout_ms)
+        return True
 
     def interrupt(self, why: Interruption) -> None:
         """Cancel the handler and answer with this reason."""
@@ -77,7 +102,7 @@ class Call:
         signs = asyncio.create_task(self._send_signs_of_life(), name=f"signs of life {self.request.idempotency_key}")
         try:
             reply = await self._reply()
-            self._over_for_good = self._ends_the_step(reply)
+            self._succeeded = reply.success
             return reply
         finally:
             # Both, for nats-py takes some cancellations for itself.
@@ -90,19 +115,18 @@ class Call:
             await self._execution.ended()
 
     async def forget_checkpoint(self) -> None:
-        """Once the handler is over: delete what the step kept, where no attempt follows that could load it."""
-        if self._over_for_good and self._context.checkpoint.used:
+        """Once the handler is over: delete what the step kept, if it succeeded.
+
+        Whatever failed or was cancelled may be retried with its plan, days later, and needn't repeat that work.
+        """
+        if self._succeeded and self._context.checkpoint.used:
             await self._checkpoints.delete(self.request.idempotency_key)
 
-    def _ends_the_step(self, reply: LeadToolExecutionResult) -> bool:
-        """Whether no attempt of the step follows this reply."""
-        return reply.success or reply.retryable is False
-
     async def _reply(self) -> LeadToolExecutionResult:
-        return await self._run(in_doubt=False)
+        return await self._run(EarlierRuns.NONE)
 
-    async def _run(self, *, in_doubt: bool) -> LeadToolExecutionResult:
-        self._execution = Execution(self._tool, self.request, self._context, in_doubt=in_doubt)
+    async def _run(self, earlier: EarlierRuns) -> LeadToolExecutionResult:
+        self._execution = Execution(self._tool, self.request, self._context, earlier=earlier)
         if self._interruption is not None:
             self._execution.interrupt(self._interruption)
         return await self._as_it_fits(await self._execution.result())
@@ -137,6 +161,12 @@ class Call:
         if self._answered or not fits(self._nc, body, _WORKING):
             return
         try:
-            await self._nc.publish(self._reply_to, body, headers=dict(_WORKING))
+            for subject in tuple(self._reply_to):
+                await self._nc.publish(subject, body, headers=dict(_WORKING))
         except NatsError as error:
             log.debug("a sign of life couldn't be sent: %r", error)
+
+
+def _is_same(one: ToolRequest, other: ToolRequest) -> bool:
+    """Whether two requests are the same attempt of the same step in the same round."""
+    return all(getattr(one, name) == getattr(other, name) for name in ("idempotency_key", "attempt", "round", "params"))

@@ -84,8 +84,9 @@ class StepItems(Protocol):
 class Checkpoint:
     """What earlier attempts of a step finished, and what this one finishes: ``ctx.checkpoint``.
 
-    Items belong to the step's idempotency key and its params. They are deleted when the step has succeeded or failed
-    for good, and age out otherwise. Neither method fails for want of a store: the step then only repeats more work.
+    Items belong to the step's idempotency key and its params. They are deleted when the step has succeeded. After any
+    other end they stay, for its plan may be retried, and age out. Neither method fails for want of a store: the step
+    then only repeats more work.
 
     Attributes:
         used: whether the handler has asked for it so far.

@@ -1,6 +1,7 @@
 """What a handler knows of the step that it works on."""
 
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeVar
@@ -34,12 +35,15 @@ class ToolContext:
 
     Attributes:
         plan_id, step_id, tool: where the request comes from.
-        attempt: 1 for the first.
-        idempotency_key: the same for every attempt of the step; hand it to APIs that take one.
+        attempt: 1 for the first of a round.
+        round: 1, and one more each time somebody had the plan run again.
+        idempotency_key: the same for every attempt of the step, in every round; hand it to APIs that take one.
         user: on whose behalf the plan runs.
         prior_results: results of the steps that this one depends on, by step id.
         checkpoint: finished work that a later attempt of the step needn't repeat.
-        log: a logger that adds plan, step and attempt to every record.
+        cancelled: set when the handler is cancelled: at its deadline, with its plan, or with its process. For blocking
+            code in a thread, which a cancellation doesn't reach; async code gets ``asyncio.CancelledError``.
+        log: a logger that adds plan, step, attempt and round to every record.
     """
 
     def __init__(
@@ -55,17 +59,24 @@ class ToolContext:
         self.step_id = request.step_id
         self.tool = request.tool
         self.attempt = request.attempt
+        self.round = request.round or 1
         self.idempotency_key = request.idempotency_key
         self.user: SupervisorUserContext = request.user
         self.prior_results: Mapping[str, LeadGenStepResult] = request.prior_results
         self.log = _StepLog(
             logging.getLogger(f"leadplan.tool.{request.tool}"),
-            {"plan_id": request.plan_id, "step_id": request.step_id, "attempt": request.attempt},
+            {
+                "plan_id": request.plan_id,
+                "step_id": request.step_id,
+                "attempt": request.attempt,
+                "round": self.round,
+            },
         )
+        self.cancelled = threading.Event()
         self.checkpoint = Checkpoint(checkpoint, self.log)
         self._plan_json = request.plan
         self._plan: dict[str, Any] | None = None
-        self._ends_at = time.monotonic() + min(request.timeout_ms, _LONGEST_ATTEMPT_MS) / 1000
+        self._ends_at = _end_in(request.timeout_ms)
         self._send_progress = send_progress
         self._fetch_data = fetch_data
         self._nats = nats
@@ -91,6 +102,10 @@ class ToolContext:
     def seconds_left(self) -> float:
         """Seconds until the attempt's deadline; the handler is cancelled when it passes."""
         return max(0.0, self._ends_at - time.monotonic())
+
+    def put_off_end(self, timeout_ms: int) -> None:
+        """For the SDK: the attempt's request came once more, and lasts so long from now where that is later."""
+        self._ends_at = max(self._ends_at, _end_in(timeout_ms))
 
     async def progress(self, fraction: float | None = None, message: str | None = None) -> None:
         """Report progress: it reaches followers of the plan as ``STEP_PROGRESS``.
@@ -131,3 +146,7 @@ class ToolContext:
             ) from None
         except ClaimCheckError as error:
             raise ToolError(f"the data of step {step_id!r} can't be fetched: {error}", code="missing_source") from error
+
+
+def _end_in(timeout_ms: int) -> float:
+    return time.monotonic() + min(timeout_ms, _LONGEST_ATTEMPT_MS) / 1000

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
 from leadplan_bus.tokens import new_token
@@ -41,6 +42,22 @@ def failure(message: str, code: str, *, retryable: bool, retry_after_ms: int | N
     )
 
 
+def work_was_done(reply: LeadToolExecutionResult) -> bool:
+    """Whether the handler did all its work, though what it returned may be something that JSON has no form for."""
+    return reply.success or reply.error_code == "bad_result"
+
+
+class EarlierRuns(Enum):
+    """What is known of earlier runs with the same idempotency key, of a tool with effects ``once``."""
+
+    NONE = auto()
+    """There were none, or they said that they did nothing."""
+    FAILED = auto()
+    """One failed for good in an earlier round of the plan. What it did until then only ``resolve`` can tell."""
+    IN_DOUBT = auto()
+    """One broke off."""
+
+
 class Execution:
     """One run of a handler, from now on. It ends by itself, at the attempt's deadline or when it is interrupted.
 
@@ -48,16 +65,28 @@ class Execution:
         tool: what to run.
         request: the request.
         context: what the handler gets besides its params; it knows the deadline.
-        in_doubt: an earlier run with the request's idempotency key broke off: the tool's ``resolve`` is asked first.
+        earlier: runs with the request's idempotency key; after some the tool's ``resolve`` is asked first.
+
+    Attributes:
+        began: whether any of it has run. Of what was interrupted before that, nobody need doubt that it did nothing.
+        ending: whether the handler has been told to stop.
     """
 
-    def __init__(self, tool: Tool, request: ToolRequest, context: ToolContext, *, in_doubt: bool = False) -> None:
+    def __init__(
+        self, tool: Tool, request: ToolRequest, context: ToolContext, *, earlier: EarlierRuns = EarlierRuns.NONE
+    ) -> None:
+        self.began = False
+        self.ending = False
         self._context = context
         self._outcome: HandlerOutcome | None = None
         self._interruption: asyncio.Future[Interruption] = asyncio.get_running_loop().create_future()
         self._handler = asyncio.create_task(
-            execute_tool(tool, request, context, in_doubt=in_doubt), name=f"handler {request.idempotency_key}"
+            self._begin(tool, request, earlier), name=f"handler {request.idempotency_key}"
         )
+
+    async def _begin(self, tool: Tool, request: ToolRequest, earlier: EarlierRuns) -> "HandlerOutcome":
+        self.began = True
+        return await execute_tool(tool, request, self._context, earlier=earlier)
 
     def interrupt(self, why: Interruption) -> None:
         """Cancel the handler; the first reason counts."""
@@ -66,24 +95,32 @@ class Execution:
 
     async def result(self) -> LeadToolExecutionResult:
         """The handler's result; a failure when it had to be cancelled, soon even if it takes no notice of that."""
-        interrupted = False
-        either: set[asyncio.Future[Any]] = {self._handler, self._interruption}
         try:
-            await asyncio.wait(either, timeout=self._context.seconds_left(), return_when=asyncio.FIRST_COMPLETED)
+            await self._until_it_must_end()
             if not self._handler.done():
-                interrupted = True
-                self._handler.cancel()
+                self._stop()
                 await asyncio.wait({self._handler}, timeout=_CLEAN_UP_SECONDS)
         except asyncio.CancelledError:
-            self._handler.cancel()
+            self._stop()
             raise
         if self._handler.done() and not self._handler.cancelled():
             outcome = self._handler.result()
-            if outcome.reply.success or not interrupted:
+            if outcome.reply.success or not self.ending:
                 self._outcome = outcome
                 return outcome.reply
         why = self._interruption.result() if self._interruption.done() else _OUT_OF_TIME
         return failure(why.message, why.code, retryable=why.retryable)
+
+    async def _until_it_must_end(self) -> None:
+        """Until the handler is over, it is interrupted, or its time is: whose end may be put off meanwhile."""
+        either: set[asyncio.Future[Any]] = {self._handler, self._interruption}
+        while not any(one.done() for one in either) and (seconds := self._context.seconds_left()) > 0:
+            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+
+    def _stop(self) -> None:
+        self.ending = True
+        self._context.cancelled.set()
+        self._handler.cancel()
 
     @property
     def outcome_known(self) -> bool:
@@ -110,7 +147,7 @@ class HandlerOutcome(NamedTuple):
 
 
 async def execute_tool(
-    tool: Tool, request: ToolRequest, context: ToolContext, *, in_doubt: bool = False
+    tool: Tool, request: ToolRequest, context: ToolContext, *, earlier: EarlierRuns = EarlierRuns.NONE
 ) -> HandlerOutcome:
     """Run a tool's handler for a request.
 
@@ -122,13 +159,13 @@ async def execute_tool(
     """
     try:
         params = payloads.convert(request.params, tool.params_model)
-        value = await _work(tool, params, context, in_doubt)
+        value = await _work(tool, params, context, earlier)
     except payloads.InvalidPayloadError as error:
         reply = failure(f"the params don't fit {tool.name}: {error}", "invalid_params", retryable=False)
         return HandlerOutcome(reply, known=True)
     except ToolError as error:
         # What can't even find out what happened before leaves that open.
-        return HandlerOutcome(_reported(error, tool), known=not in_doubt)
+        return HandlerOutcome(_reported(error, tool), known=earlier is not EarlierRuns.IN_DOUBT)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -156,8 +193,8 @@ def _reported(error: ToolError, tool: Tool) -> LeadToolExecutionResult:
     return failure(error.message, error.code, retryable=error.retryable, retry_after_ms=retry_after_ms)
 
 
-async def _work(tool: Tool, params: Any, context: ToolContext, in_doubt: bool) -> Any:
-    if in_doubt and tool.resolve is not None:
+async def _work(tool: Tool, params: Any, context: ToolContext, earlier: EarlierRuns) -> Any:
+    if earlier is not EarlierRuns.NONE and tool.resolve is not None:
         value = await tool.resolve(params, context)
         if value is not NOT_DONE:
             return value

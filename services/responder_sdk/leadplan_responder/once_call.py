@@ -4,6 +4,9 @@ What is promised: while the bucket's memory lasts, a handler that came to an end
 key, and two handlers never run for one key at the same moment, on however many replicas. What can't be promised by
 anybody who doesn't share a transaction with the outside world: what a handler did that broke off. The key is in doubt
 then, and the tool's choice (``in_doubt``) decides.
+
+The one exception: a handler that failed for good is run again in a later round of the plan, when a person has asked for
+that. What it may have done before it failed, ``resolve`` finds out first.
 """
 
 from nats.aio.client import Client
@@ -13,13 +16,14 @@ from leadplan_contracts import LeadToolExecutionResult, ToolRequest
 from leadplan_contracts.subjects import TOOL_RESULTS_BUCKET
 from leadplan_responder.call import Call
 from leadplan_responder.checkpoint import CheckpointBucket
-from leadplan_responder.execution import failure
+from leadplan_responder.execution import EarlierRuns, failure
 from leadplan_responder.responder import Tool
 from leadplan_responder.result_memory import (
     Claim,
     Claimed,
     Doubtful,
     Elsewhere,
+    FailedBefore,
     MemoryUnavailableError,
     OtherParams,
     Remembered,
@@ -50,7 +54,10 @@ class OnceCall(Call):
         super().__init__(tool, request, reply_to, nc, claim_check, checkpoints)
         self._memory = memory
         self._unsettled: Claimed | None = None
-        self._remembered = False
+
+    def join(self, request: ToolRequest, reply_to: str) -> bool:
+        """Never: who comes second is answered by what stands under the key."""
+        return False
 
     async def handler_ended(self) -> None:
         """Wait until the handler is really over; one that went on after its reply leaves its key in doubt."""
@@ -58,23 +65,24 @@ class OnceCall(Call):
         if self._unsettled is not None:
             await self._memory.doubt(self._unsettled)
 
-    def _ends_the_step(self, reply: LeadToolExecutionResult) -> bool:
-        """A reply that is remembered does; while the key is in doubt, who settles it may need what was kept."""
-        return self._remembered
-
     async def _reply(self) -> LeadToolExecutionResult:
-        tool = self._tool
         try:
             claim = await self._memory.claim(self.request)
-            in_doubt = isinstance(claim, Doubtful)
-            if isinstance(claim, Doubtful) and (tool.runs_again_in_doubt or tool.resolve is not None):
-                claim = await self._memory.take_over(claim)
+            earlier = EarlierRuns.NONE
+            # Each time round somebody else was faster, and the record is another one.
+            while isinstance(claim, FailedBefore) or (isinstance(claim, Doubtful) and self._settles_doubt):
+                earlier = EarlierRuns.IN_DOUBT if isinstance(claim, Doubtful) else EarlierRuns.FAILED
+                claim = await self._memory.take_over(claim, self.request)
         except MemoryUnavailableError as error:
-            text = f"{tool.name} can't tell if it did this before: {error}"
+            text = f"{self._tool.name} can't tell if it did this before: {error}"
             return failure(text, "memory_unavailable", retryable=True)
         if isinstance(claim, Claimed):
-            return await self._run_claimed(claim, in_doubt=in_doubt)
+            return await self._run_claimed(claim, earlier)
         return self._without_running(claim)
+
+    @property
+    def _settles_doubt(self) -> bool:
+        return self._tool.runs_again_in_doubt or self._tool.resolve is not None
 
     def _without_running(self, claim: Claim) -> LeadToolExecutionResult:
         name = self._tool.name
@@ -90,24 +98,25 @@ class OnceCall(Call):
                     f"didn't, delete key {key} from the key-value bucket {TOOL_RESULTS_BUCKET} and run the step again"
                 )
                 return failure(text, "in_doubt", retryable=False)
-            case Elsewhere() | Claimed():
+            case Elsewhere() | Claimed() | FailedBefore():
                 return failure(
                     f"{name} works on this step already", "busy", retryable=True, retry_after_ms=_ELSEWHERE_MS
                 )
 
-    async def _run_claimed(self, claimed: Claimed, *, in_doubt: bool) -> LeadToolExecutionResult:
+    async def _run_claimed(self, claimed: Claimed, earlier: EarlierRuns) -> LeadToolExecutionResult:
         """Run the handler, and record how it ended before anybody is told."""
         self._unsettled = claimed
-        reply = await self._run(in_doubt=in_doubt)
+        reply = await self._run(earlier)
         execution = self._execution
         if execution is None or not execution.over:
             return reply  # it takes no notice of its cancellation: recorded once it has really ended
         self._unsettled = None
-        if self._result_lost or not execution.outcome_known:
+        if not execution.began:
+            await self._memory.put_back(claimed)
+        elif self._result_lost or not execution.outcome_known:
             await self._memory.doubt(claimed)
         elif reply.success or reply.retryable is False:
             await self._memory.remember(claimed, reply)
-            self._remembered = True
         else:
-            await self._memory.forget(claimed)
+            await self._memory.put_back(claimed)
         return reply

@@ -104,9 +104,10 @@ class Responder:
             effects: what repeating a request does to the outside world: nothing, nothing more, or harm.
             max_in_flight: handlers at once; further requests are answered ``busy``.
             in_doubt: with effects ``once``, what becomes of a request whose idempotency key an earlier handler left
-                without an outcome, because it or its process died: ``fail`` with the error ``in_doubt``, which a
-                person must settle; ``run_again``; or an async function ``(params, ctx)`` that asks the outside world
-                and returns the result of the earlier run, or ``NOT_DONE``.
+                without an outcome, because it was cancelled or its process died: ``fail`` with the error ``in_doubt``,
+                which a person must settle; ``run_again``; or an async function ``(params, ctx)`` that asks the outside
+                world and returns the result of the earlier run, or ``NOT_DONE``. That function is asked as well where
+                a plan is retried whose step failed for good: the handler then runs only after ``NOT_DONE``.
             limits: what the handler passes through (``leadplan_responder.limits``). While one of them is held, because
                 a provider asked for a pause, further requests are answered ``busy`` with the time that is left.
 

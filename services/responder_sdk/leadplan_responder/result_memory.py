@@ -3,12 +3,17 @@
 Under each key stands one record in the bucket ``TOOL_RESULTS``, changed only by compare-and-set:
 
     (nothing) --claim--> Running --remember--> Done        the reply is given to every later request
-                            |----forget------> (nothing)   the handler said that it did nothing: it may run again
+                            |----put back----> (nothing)   the handler said that it did nothing: it may run again
                             |----doubt-------> InDoubt     the handler broke off: nobody knows how far it came
     InDoubt, or Running whose owner is gone --take over--> Running
+    Done, a failure of an earlier round     --take over--> Running
 
 Whoever claims a key runs the handler; others are told that it runs elsewhere. An owner is gone when nobody answers for
 its instance any more (``$SRV.PING.<service>.<instance>``); one that only doesn't answer in time counts as alive.
+
+A record says in which round of the plan it was written; one without that, as older versions wrote it, is of round 1. A
+success counts in every round. A failure counts in its own: a person who has a plan run again wants it tried again. What
+comes late, of a round before the record's, finds the later round at work and changes nothing.
 """
 
 import asyncio
@@ -31,6 +36,7 @@ from leadplan_contracts import LeadToolExecutionResult, ToolRequest
 from leadplan_contracts.subjects import TOOL_RESULTS_BUCKET
 from leadplan_contracts.wire import encode
 from leadplan_responder.buckets import canonical_json, open_bucket
+from leadplan_responder.execution import work_was_done
 
 log = logging.getLogger("leadplan.responder")
 
@@ -46,38 +52,37 @@ for good (10071) names the sequence behind these words. nats-py keeps the words 
 T = TypeVar("T")
 
 
-class Running(msgspec.Struct, frozen=True, tag_field="state", tag="running"):
+class Running(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="state", tag="running"):
     """A handler works on the key; ``claim`` tells one attempt to claim it from another."""
 
     service: str
     instance: str
     claim: str
     params: str
+    round: int = 1
 
 
-class InDoubt(msgspec.Struct, frozen=True, tag_field="state", tag="in_doubt"):
+class InDoubt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="state", tag="in_doubt"):
     """A handler broke off while it worked on the key."""
 
     params: str
+    round: int = 1
 
 
-class Done(msgspec.Struct, frozen=True, tag_field="state", tag="done"):
-    """The reply that every further request with the key gets."""
+class Done(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="state", tag="done"):
+    """The reply that every further request with the key gets; a failure only until another round begins."""
 
     reply: LeadToolExecutionResult
     params: str
+    round: int = 1
+
+    def counts_in(self, later: int) -> bool:
+        """Whether a request of this or a later round gets the reply."""
+        return self.reply.success or self.round >= later
 
 
 Record: TypeAlias = Running | InDoubt | Done
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
-
-
-class Claimed(NamedTuple):
-    """The key is ours: run the handler, then settle the claim."""
-
-    key: str
-    revision: int
-    params: str
 
 
 class Doubtful(NamedTuple):
@@ -85,7 +90,28 @@ class Doubtful(NamedTuple):
 
     key: str
     revision: int
+    record: InDoubt
+
+
+class FailedBefore(NamedTuple):
+    """An earlier round of the plan failed for good: ``take_over`` claims the key for this one."""
+
+    key: str
+    revision: int
+    record: Done
+
+
+class Claimed(NamedTuple):
+    """The key is ours: run the handler, then settle the claim.
+
+    ``replaced`` is what stood under the key before, None where nothing did.
+    """
+
+    key: str
+    revision: int
     params: str
+    round: int = 1
+    replaced: InDoubt | Done | None = None
 
 
 class Remembered(NamedTuple):
@@ -102,7 +128,7 @@ class OtherParams(NamedTuple):
     """The key was used before with other params."""
 
 
-Claim: TypeAlias = Claimed | Doubtful | Remembered | Elsewhere | OtherParams
+Claim: TypeAlias = Claimed | Doubtful | FailedBefore | Remembered | Elsewhere | OtherParams
 
 
 class MemoryUnavailableError(Exception):
@@ -159,13 +185,12 @@ class ResultMemory:
         Raises:
             MemoryUnavailableError: the server doesn't answer.
         """
-        key, params = record_key(request), _digest(canonical_json(request.params))
-        record = self._running(params)
+        key, record = record_key(request), self._running(request)
         ends_at = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
                 revision = await self._kv.create(key, encode(record))
-                return self._claimed(key, revision, params)
+                return self._claimed(key, revision, record)
             except NatsError as error:
                 refusal = error  # taken, or nobody knows whether it was stored: the record itself tells
             claim = await self._read(key, record)
@@ -173,38 +198,47 @@ class ResultMemory:
                 return claim
             await self._wait(ends_at, refusal)
 
-    async def take_over(self, doubtful: Doubtful) -> Claim:
-        """Claim a key that is in doubt; of several replicas only one can.
+    async def take_over(self, found: Doubtful | FailedBefore, request: ToolRequest) -> Claim:
+        """Claim the key of a request that is in doubt, or that an earlier round left as failed.
+
+        Of several replicas only one can; the others learn what stands there since.
 
         Raises:
             MemoryUnavailableError: the server doesn't answer.
         """
-        record = self._running(doubtful.params)
+        record = self._running(request)
         ends_at = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
-                revision = await self._kv.update(doubtful.key, encode(record), last=doubtful.revision)
-                return self._claimed(doubtful.key, revision, doubtful.params)
+                revision = await self._kv.update(found.key, encode(record), last=found.revision)
+                return self._claimed(found.key, revision, record, replaced=found.record)
             except NatsError as error:
                 refusal = error
-            claim = await self._read(doubtful.key, record)
-            if claim is not None and not isinstance(claim, Doubtful):
+            claim = await self._read(found.key, record)
+            if isinstance(claim, Claimed):
+                return claim._replace(replaced=found.record)
+            if claim is not None and not _is_as_found(claim, found):
                 return claim
             await self._wait(ends_at, refusal)
 
     async def remember(self, claimed: Claimed, reply: LeadToolExecutionResult) -> None:
         """The work is done: give this reply to every further request with the key."""
-        record = encode(Done(reply, claimed.params))
-        await self._settle(claimed, lambda: self._kv.update(claimed.key, record, last=claimed.revision))
+        await self._store(claimed, Done(reply, claimed.params, claimed.round))
 
-    async def forget(self, claimed: Claimed) -> None:
-        """The handler said that it did nothing: the next request may run it."""
-        await self._settle(claimed, lambda: self._kv.delete(claimed.key, last=claimed.revision))
+    async def put_back(self, claimed: Claimed) -> None:
+        """The handler did nothing: all is as it was before the claim, and the next request may run it."""
+        if claimed.replaced is not None:
+            await self._store(claimed, claimed.replaced)
+        else:
+            await self._settle(claimed, lambda: self._kv.delete(claimed.key, last=claimed.revision))
 
     async def doubt(self, claimed: Claimed) -> None:
         """The handler broke off: the next request has to deal with that."""
-        record = encode(InDoubt(claimed.params))
-        await self._settle(claimed, lambda: self._kv.update(claimed.key, record, last=claimed.revision))
+        await self._store(claimed, InDoubt(claimed.params, claimed.round))
+
+    async def _store(self, claimed: Claimed, record: Record) -> None:
+        text = encode(record)
+        await self._settle(claimed, lambda: self._kv.update(claimed.key, text, last=claimed.revision))
 
     async def _settle(self, claimed: Claimed, store: Callable[[], Awaitable[T]]) -> None:
         """Store how a claim ended. Where that fails the record stays ``Running``, and is in doubt once we are gone."""
@@ -260,19 +294,25 @@ class ResultMemory:
             raise MemoryUnavailableError(
                 f"the record {key} in bucket {TOOL_RESULTS_BUCKET} can't be read: {error}"
             ) from error
-        revision = entry.revision or 0
         if record.params != ours.params:
             return OtherParams()
+        return await self._meaning_of(record, key, entry.revision or 0, ours)
+
+    async def _meaning_of(self, record: Record, key: str, revision: int, ours: Running) -> Claim:
+        doubtful = Doubtful(key, revision, InDoubt(record.params, record.round))
         match record:
-            case Done(reply=reply):
+            case Done(reply=reply) if record.counts_in(ours.round):
                 return Remembered(reply)
-            case InDoubt():
-                return Doubtful(key, revision, record.params)
+            case Done(reply=reply):
+                return doubtful if work_was_done(reply) else FailedBefore(key, revision, record)
             case Running(claim=claim) if claim == ours.claim:
-                return self._claimed(key, revision, record.params)
-            case Running():
-                gone = not await self._owner_lives(key, record)
-                return Doubtful(key, revision, record.params) if gone else Elsewhere()
+                return self._claimed(key, revision, ours)
+            case _ if record.round > ours.round:
+                return Elsewhere()
+            case Running() if await self._owner_lives(key, record):
+                return Elsewhere()
+            case _:
+                return doubtful
 
     async def _owner_lives(self, key: str, record: Running) -> bool:
         if record.instance == self._instance:
@@ -285,18 +325,28 @@ class ResultMemory:
             return True  # silent isn't gone: it may only be slow
         return True
 
-    def _running(self, params: str) -> Running:
-        return Running(service=self._service, instance=self._instance, claim=new_token(), params=params)
+    def _running(self, request: ToolRequest) -> Running:
+        return Running(
+            service=self._service,
+            instance=self._instance,
+            claim=new_token(),
+            params=_digest(canonical_json(request.params)),
+            round=request.round or 1,
+        )
 
-    def _claimed(self, key: str, revision: int, params: str) -> Claimed:
+    def _claimed(self, key: str, revision: int, ours: Running, replaced: InDoubt | Done | None = None) -> Claimed:
         self._ours.add(key)
-        return Claimed(key, revision, params)
+        return Claimed(key, revision, ours.params, ours.round, replaced)
 
     @property
     def _kv(self) -> KeyValue:
         if self._bucket is None:
             raise MemoryUnavailableError(f"bucket {TOOL_RESULTS_BUCKET} isn't open")
         return self._bucket
+
+
+def _is_as_found(claim: Claim, found: Doubtful | FailedBefore) -> bool:
+    return isinstance(claim, Doubtful | FailedBefore) and claim.revision == found.revision
 
 
 def record_key(request: ToolRequest) -> str:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from nats.aio.client import Client
@@ -167,6 +167,15 @@ class _ServedTool:
         return failure(text, "busy", retryable=True, retry_after_ms=wait_ms)
 
 
+class _Joined(NamedTuple):
+    """A repeated request, and the call whose reply it shares."""
+
+    call: Call
+
+
+_Accepted: TypeAlias = Call | _Joined | LeadToolExecutionResult
+
+
 class Serving:
     """A responder on a connection, from start to stop.
 
@@ -265,7 +274,11 @@ class Serving:
             if not message.reply:
                 log.warning("a request without a reply subject was dropped", extra={"tool": served.tool.name})
                 return
-            self._spawn(self._answer(message, served, endpoint), f"answer {served.tool.name}")
+            started_ns = time.monotonic_ns()
+            # At once, so that a cancel notice that comes right behind the request finds its call.
+            accepted = self._accept(message, served)
+            answering = self._answer(message, accepted, served, endpoint, started_ns)
+            self._spawn(answering, f"answer {served.tool.name}")
 
         return take
 
@@ -274,11 +287,18 @@ class Serving:
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
-    async def _answer(self, message: Msg, served: _ServedTool, endpoint: Endpoint) -> None:
+    async def _answer(
+        self, message: Msg, accepted: _Accepted, served: _ServedTool, endpoint: Endpoint, started_ns: int
+    ) -> None:
         """Whatever happens, the caller gets an answer, unless the connection is gone."""
-        started_ns = time.monotonic_ns()
-        accepted = self._accept(message, served)
-        result = await self._result_of(accepted, served) if isinstance(accepted, Call) else accepted
+        match accepted:
+            case Call():
+                result = await self._result_of(accepted, served)
+                accepted.reply.set_result(result)
+            case _Joined(call=call):
+                result = await asyncio.shield(call.reply)
+            case LeadToolExecutionResult():
+                result = accepted
         try:
             await self._nc.publish(message.reply, encode(result))
         except NatsError as error:
@@ -290,13 +310,18 @@ class Serving:
             served.calls.discard(accepted)
             await accepted.forget_checkpoint()
 
-    def _accept(self, message: Msg, served: _ServedTool) -> Call | LeadToolExecutionResult:
-        """The call that now runs, or what is to be answered at once."""
+    def _accept(self, message: Msg, served: _ServedTool) -> _Accepted:
+        """The call that now runs, the one under way that the request joins, or what is to be answered at once."""
         try:
             request = _request_decoder.decode(message.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return failure(f"this is no request of the tool protocol: {error}", "bad_request", retryable=False)
-        if self._stopping or served.full:
+        if self._stopping:
+            return served.busy()
+        for running in served.calls:
+            if running.join(request, message.reply):
+                return _Joined(running)
+        if served.full:
             return served.busy()
         if (held := served.held()) is not None:
             return held
@@ -324,8 +349,8 @@ class Serving:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             log.warning("an unreadable cancel notice was dropped", extra={"subject": message.subject})
             return
-        calls = [call for call in served.calls if call.request.idempotency_key == notice.idempotency_key]
-        for call in calls:
-            call.interrupt(CANCELLED)
-        if not calls and served.tool.effects is not ToolEffects.ONCE:  # there the key may be in doubt
-            self._spawn(self._checkpoints.delete(notice.idempotency_key), "forget a cancelled step's checkpoint")
+        for call in served.calls:
+            same = call.request.idempotency_key == notice.idempotency_key
+            # A notice that comes late must not stop what was begun again since.
+            if same and (call.request.round or 1) <= (notice.round or 1):
+                call.interrupt(CANCELLED)

@@ -67,6 +67,7 @@ async def call_tool(
     plan: Mapping[str, Any] = TEST_PLAN,
     step_id: str = "step",
     attempt: int = 1,
+    round: int = 1,  # noqa: A002 - named as the request's field
     timeout_ms: int = 30_000,
     cancel: asyncio.Event | None = None,
     nats: Client | None = None,
@@ -83,6 +84,7 @@ async def call_tool(
         plan: the plan as the tool sees it.
         step_id: the step's id.
         attempt: which attempt this is.
+        round: which round of the plan; above 1 somebody had it run again.
         timeout_ms: the attempt's time, after which the handler is cancelled.
         cancel: set it to cancel the plan: the handler is cancelled and the result says ``cancelled``.
         nats: a connection, for tools that use NATS themselves.
@@ -99,6 +101,7 @@ async def call_tool(
         tool=tool,
         params=dict(params),
         attempt=attempt,
+        round=round if round > 1 else None,
         idempotency_key=f"{plan_id}:{step_id}",
         deadline="2100-01-01T00:00:00.000Z",
         timeout_ms=timeout_ms,

@@ -131,23 +131,30 @@ async def survives_a_passed_deadline(probe: Probe) -> Finding:
 
 
 async def answers_a_repeated_key(probe: Probe) -> Finding:
-    """The same idempotency key twice gets two valid replies; the same one where effects is once."""
+    """The same idempotency key again, in a second attempt and in a plan that is retried, gets valid replies.
+
+    It is the same reply each time where effects is once.
+    """
     request = probe.request()
     first = await probe.ask(request)
-    second = await probe.ask({**request, "attempt": 2})
-    for number, answer in ((1, first), (2, second)):
+    repeats = {
+        "attempt 2": await probe.ask({**request, "attempt": 2}),
+        "round 2": await probe.ask({**request, "round": 2}),
+    }
+    for which, answer in {"attempt 1": first, **repeats}.items():
         if answer.reply is None:
-            return failed(f"attempt {number} with the same key got {answer.problem}", "answer every attempt")
-    if first.reply is None or second.reply is None or probe.effects != {ToolEffects.ONCE.value}:
-        return ok(f"{first.described}, then {second.described}")
+            return failed(f"{which} with the same key got {answer.problem}", "answer every attempt, in every round")
+    if first.reply is None or probe.effects != {ToolEffects.ONCE.value}:
+        return ok(", then ".join(answer.described for answer in (first, *repeats.values())))
     if not first.reply.success:
         return not_checked(f"effects is once, but the first attempt ended with {first.described}")
-    if encode(first.reply) != encode(second.reply):
-        return failed(
-            "effects is once, but the same key got another reply the second time",
-            "remember the reply under the idempotency key, and send it again",
-        )
-    return ok("the same reply twice, as effects once asks for")
+    for which, answer in repeats.items():
+        if encode(answer.reply) != encode(first.reply):
+            return failed(
+                f"effects is once, but the same key got another reply in {which}",
+                "remember the reply under the idempotency key, and send it again",
+            )
+    return ok("the same reply each time, as effects once asks for")
 
 
 async def replies_once(probe: Probe) -> Finding:

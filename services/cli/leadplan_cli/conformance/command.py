@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from leadplan_cli.connection_options import connecting
 from leadplan_cli.errors import BAD_USE, FAILED, CommandError
 from leadplan_cli.examples import examples
 
@@ -24,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
             """leadplan conformance GREET --params '{"name": "Ada"}' --error-params '{"name": 7}'""",
             """leadplan conformance HUNTER_ENRICH --params '{"sourceStepId": "people"}' --prior-data @people.json""",
         ),
-    )(conformance)
+    )(connecting(conformance))
 
 
 def conformance(

@@ -53,9 +53,9 @@ async def test_each_instance_of_each_tool_is_listed(nc: Client):
     one = info(endpoint(effects="none", params_schema=json.dumps(schema)), endpoint("PART"))
     await answering(nc, one, info(endpoint(), id="i2", version="1.1.0"))
     assert await found(nc) == [
-        AnnouncedTool("GREET", "greeter", "i1", "1.0.0", "none", schema),
-        AnnouncedTool("PART", "greeter", "i1", "1.0.0", None, None),
-        AnnouncedTool("GREET", "greeter", "i2", "1.1.0", None, None),
+        AnnouncedTool("GREET", "greeter", "i1", "1.0.0", "none", schema, "x", "tools.GREET"),
+        AnnouncedTool("PART", "greeter", "i1", "1.0.0", None, None, "x", "tools.PART"),
+        AnnouncedTool("GREET", "greeter", "i2", "1.1.0", None, None, "x", "tools.GREET"),
     ]
 
 
@@ -88,7 +88,7 @@ async def test_odd_answers_are_passed_over(nc: Client, odd: bytes):
 
 async def test_one_odd_endpoint_does_not_hide_the_others(nc: Client):
     await answering(nc, info({"metadata": {"x": 1}}, {"metadata": None}, endpoint(weight=5, effects=7)))
-    assert await found(nc) == [AnnouncedTool("GREET", "greeter", "i1", "1.0.0", None, None)]
+    assert await found(nc) == [AnnouncedTool("GREET", "greeter", "i1", "1.0.0", None, None, "x", "tools.GREET")]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 50_000, 5, None, "\ud800"], ids=range(6))

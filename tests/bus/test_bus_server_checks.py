@@ -134,6 +134,13 @@ def test_one_thing_that_is_wrong_is_one_finding(check: str, change: dict[str, An
             "stream KV_TOOL_CHECKPOINTS has 1",
         ),
         (
+            "replicas",
+            {"streams": {**CLUSTER.streams, "KV_PLAN_INDEX": StreamFacts(config=StreamConfigFacts())}},
+            THREE,
+            NOTICE,
+            "stream KV_PLAN_INDEX has 1",
+        ),
+        (
             "replicas behind",
             {"streams": {"PLANS": StreamFacts(config=StreamConfigFacts(num_replicas=3), cluster=BEHIND)}},
             THREE,

@@ -1,22 +1,25 @@
-"""Reading one subject of a stream by batched direct get."""
+"""Reading streams by batched direct get: one subject, the last of many, and backwards."""
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
 from nats.aio.client import Client
+from nats.errors import ConnectionClosedError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
 from leadplan_bus import stored_messages
+from leadplan_bus.connection import connect
 from leadplan_bus.errors import BusError
-from leadplan_bus.stored_messages import read_subject
+from leadplan_bus.stored_messages import LAST_OF_AT_MOST, BackwardsReading, read_last_of, read_subject
 
 
 @pytest.fixture
 async def js(nc: Client) -> JetStreamContext:
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=30)  # the machine may be busy with other tests
     await js.add_stream(StreamConfig(name="LOG", subjects=["log.*"], allow_direct=True))
     return js
 
@@ -129,3 +132,126 @@ async def test_an_answer_that_promises_more_and_sends_none_ends(nc: Client):
     await nc.subscribe("$JS.API.DIRECT.GET.ODD", cb=answer)
     with pytest.raises(BusError, match="sends none"):
         await read_subject(nc, "ODD", "log.a")
+
+
+# --- the last message of each of many subjects
+
+
+async def last_of(nc: Client, subjects: list[str]) -> list[tuple[str, bytes]]:
+    return [(message.subject, message.body) async for message in read_last_of(nc, "LOG", subjects)]
+
+
+async def test_the_last_messages_come_in_order_and_subjects_without_any_are_left_out(nc: Client, js: JetStreamContext):
+    for subject, body in (("a", b"1"), ("b", b"2"), ("a", b"3"), ("other", b"4")):
+        await js.publish(f"log.{subject}", body)
+    assert await last_of(nc, ["log.a", "log.none", "log.b"]) == [("log.b", b"2"), ("log.a", b"3")]
+    assert await last_of(nc, ["log.none"]) == []
+    assert await last_of(nc, []) == []
+
+
+async def test_large_last_messages_come_in_batches_and_are_those_of_one_moment(
+    nc: Client, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(stored_messages, "_MAX_BYTES", 2500)
+    subjects = [f"log.p{number}" for number in range(10)]
+    for subject in subjects:
+        await js.publish(subject, b"x" * 1000)
+    found: list[str] = []
+    async for message in read_last_of(nc, "LOG", subjects):
+        found.append(message.subject)
+        await js.publish("log.p9", b"later")
+    assert found == subjects
+
+
+async def test_as_many_subjects_as_the_server_looks_up_at_once(nc: Client, js: JetStreamContext):
+    subjects = [f"log.p{number}" for number in range(LAST_OF_AT_MOST)]
+    await asyncio.gather(*(nc.publish(subject, b"x") for subject in subjects))
+    await js.publish("log.end")
+    assert [subject for subject, _ in await last_of(nc, subjects)] == subjects
+    with pytest.raises(BusError, match="direct get refused: 413"):
+        await last_of(nc, [*subjects, "log.end"])
+
+
+# --- backwards
+
+
+async def backwards(nc: Client, *, before: int | None = None, aim: int = 50) -> list[int]:
+    found: list[int] = []
+    async with BackwardsReading(nc, "LOG", before=before) as reading:
+        while not reading.exhausted:
+            found += [message.stream_sequence for message in await reading.next_window(aim)]
+    return found
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.5, 0.03, 0.0])
+async def test_every_message_comes_once_newest_first_whatever_was_deleted(
+    nc: Client, js: JetStreamContext, kept: float
+):
+    """Of a few thousand, in a bucket's way: those that are replaced leave gaps."""
+    await js.delete_stream("LOG")
+    await js.add_stream(StreamConfig(name="LOG", subjects=["log.*"], allow_direct=True, max_msgs_per_subject=1))
+    chance = random.Random(7)
+    names = [str(number) if chance.random() < kept else "hot" for number in range(3000)]
+    for name in names:
+        await nc.publish(f"log.{name}", b"x")
+    await js.publish("log.end", b"x")
+    left = {name: sequence for sequence, name in enumerate([*names, "end"], 1)}
+    expected = sorted(left.values(), reverse=True)
+    assert await backwards(nc) == expected
+    assert await backwards(nc, aim=10**6) == expected
+    middle = expected[len(expected) // 2]
+    assert await backwards(nc, before=middle) == [sequence for sequence in expected if sequence < middle]
+    assert await backwards(nc, before=1) == []
+
+
+async def test_a_large_gap_costs_few_requests(nc: Client, js: JetStreamContext):
+    await js.publish("log.a")
+    await fill(js, "log.gone", 1)
+    for _ in range(20):
+        await asyncio.gather(*(nc.publish("log.gone", b"x") for _ in range(1000)))
+    await js.publish("log.b")
+    await js.purge_stream("LOG", subject="log.gone")
+    windows = []
+    async with BackwardsReading(nc, "LOG") as reading:
+        while not reading.exhausted:
+            windows.append(len(await reading.next_window()))
+    assert sum(windows) == 2
+    assert len(windows) < 6
+
+
+async def test_an_empty_stream_and_one_that_lost_its_beginning(nc: Client, js: JetStreamContext):
+    assert await backwards(nc) == []
+    await fill(js, "log.a", 100)
+    await js.purge_stream("LOG", seq=91)
+    assert await backwards(nc, aim=4) == list(range(100, 90, -1))
+    await js.purge_stream("LOG")
+    assert await backwards(nc) == []
+
+
+async def test_what_comes_while_it_is_read_is_left_for_the_next_time(nc: Client, js: JetStreamContext):
+    await fill(js, "log.a", 20)
+    async with BackwardsReading(nc, "LOG") as reading:
+        first = await reading.next_window(5)
+        await fill(js, "log.a", 20)
+        second = await reading.next_window(5)
+    assert [message.stream_sequence for message in first + second] == list(range(20, 10, -1))
+
+
+async def test_reading_ends_when_the_connection_is_closed(nc: Client, nats_url: str):
+    reader = await connect(nats_url, name="reader")
+    silent = await nc.subscribe("$JS.API.DIRECT.GET.SILENT")
+    await nc.flush()
+    reading = asyncio.create_task(read_subject(reader, "SILENT", "log.a", timeout=60))
+    await silent.next_msg(5)
+    await reader.close()
+    with pytest.raises(ConnectionClosedError):
+        await asyncio.wait_for(reading, 10)
+
+
+async def test_an_answer_that_breaks_off_is_a_timeout(nc: Client):
+    async def answer(message: Any) -> None:
+        await nc.publish(message.reply, b"x", headers={"Nats-Sequence": "1", "Nats-Subject": "log.a"})
+
+    await nc.subscribe("$JS.API.DIRECT.GET.ODD", cb=answer)
+    with pytest.raises(NatsTimeoutError):
+        await read_subject(nc, "ODD", "log.a", timeout=0.2)

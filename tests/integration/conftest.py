@@ -132,6 +132,71 @@ class Feed:
         return await self.result(message["plan"]["id"], within)
 
 
+class Control:
+    """The control endpoints, asked as any client would: JSON in, JSON out."""
+
+    def __init__(self, nc: Client) -> None:
+        self._nc = nc
+
+    async def ask(self, endpoint: str, request: Any = None, **fields: Any) -> dict[str, Any]:
+        """The reply, or the problem with the micro error's code as ``status``."""
+        body = request if isinstance(request, bytes) else json.dumps(request or fields).encode()
+        answer = await self._nc.request(f"plans.{endpoint}", body, timeout=15)
+        reply: dict[str, Any] = json.loads(answer.data)
+        if (status := (answer.headers or {}).get("Nats-Service-Error-Code")) is not None:
+            assert answer.headers["Nats-Service-Error"].startswith(reply["code"])
+            reply["status"] = int(status)
+        return reply
+
+    async def state(self, plan_id: str) -> str:
+        reply = await self.ask("status", planId=plan_id)
+        return str(reply.get("state", reply.get("code")))
+
+    async def until(self, plan_id: str, state: str) -> dict[str, Any]:
+        """The status, once the plan is in this state."""
+        reply: dict[str, Any] = {}
+
+        async def is_in_state() -> bool:
+            nonlocal reply
+            reply = await self.ask("status", planId=plan_id)
+            return reply.get("state") == state
+
+        await eventually(is_in_state)
+        return reply
+
+    async def nobody_holds(self) -> None:
+        """Wait until no message of the queue is held, and none waits."""
+
+        async def is_empty() -> bool:
+            return not await self.held()
+
+        await eventually(is_empty)
+
+    async def no_timers(self) -> None:
+        """Wait until no plan has a timer."""
+
+        async def there_are_none() -> bool:
+            info = await self._nc.jetstream().stream_info("PLANS", subjects_filter="plans.timer.>")
+            return not info.state.subjects
+
+        await eventually(there_are_none)
+
+    async def held(self) -> int:
+        """How many messages of the queue are held or wait."""
+        infos = [await self._nc.jetstream().consumer_info("PLANS", name) for name in ("executors", "wakes")]
+        return sum((info.num_ack_pending or 0) + (info.num_pending or 0) for info in infos)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], within: float = 20.0) -> None:
+    """Wait for something that nothing tells of but asking."""
+    try:
+        async with asyncio.timeout(within):
+            while not await condition():  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"not so after {within:g} s: {condition.__qualname__}") from None
+
+
 class PlainTool:
     """A responder without the SDK: a subscriber in a queue group, requests side by side, and a ledger of calls.
 
@@ -193,6 +258,11 @@ async def feed(nc: Client) -> Feed:
     feed = Feed(nc)
     await feed.start()
     return feed
+
+
+@pytest.fixture
+def control(nc: Client) -> Control:
+    return Control(nc)
 
 
 @pytest.fixture

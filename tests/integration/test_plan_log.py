@@ -30,7 +30,7 @@ SUBMISSION = msgspec.json.encode(
 
 
 def started(executor: str) -> PlanStarted:
-    submitted = PlanSubmitted(read_plan_submission(SUBMISSION), 1, executor, f"00-{1:032x}-{1:016x}-01")
+    submitted = PlanSubmitted(read_plan_submission(SUBMISSION), 1, executor, f"00-{1:032x}-{1:016x}-01", 1)
     (event,) = decide(PlanRun("p1"), submitted, 1_800_000_000_000)
     assert isinstance(event, PlanStarted)
     return event

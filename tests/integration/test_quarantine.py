@@ -15,7 +15,8 @@ from leadplan_bus.connection import close, connect
 from leadplan_executor import quarantine
 from leadplan_executor.core import takeovers
 from leadplan_executor.core.takeovers import LOST_BEFORE_ALONE, Holder, TakeOvers
-from leadplan_executor.intake import Delivery
+from leadplan_executor.plan_runs import RunLimits
+from leadplan_executor.pulls import Delivery
 from leadplan_executor.quarantine import Order, QuarantineSettings
 from leadplan_executor.service import Executor
 from leadplan_executor.settings import ExecutorSettings
@@ -293,8 +294,10 @@ async def test_while_its_parent_stands_still_a_suspect_is_fenced_like_anybody_el
 
 
 def test_the_process_ends_with_its_parent():
-    settings = QuarantineSettings("nobody", 1_000, 20_000, "INFO")
-    order = Order(settings, "nats://127.0.0.1:9", "", {}, 1, 2, None)  # there is no server: it waits for one
+    settings = QuarantineSettings("nobody", RunLimits(1_000, 1_000, 1_000), 20_000, "INFO")
+    order = Order(
+        settings, "nats://127.0.0.1:9", "plans.execute", "", {}, 1, 2, None
+    )  # there is no server: it waits for one
     with subprocess.Popen(quarantine.COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cell:
         cell.stdin.write(msgspec.json.encode(order) + b"\n")
         cell.stdin.close()

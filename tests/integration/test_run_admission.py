@@ -11,6 +11,7 @@ from leadplan_client import MonitorClient
 from leadplan_contracts import OverlapPolicy, Recurrence
 from leadplan_contracts.recurrence import RecurringRun, RecurringRuns
 from leadplan_contracts.wire import encode
+from leadplan_executor.plan_log import PlanLog
 from leadplan_executor.run_admission import Refuse, Refused, RunAdmission, Start, Wait
 
 SKIP = Recurrence(id="weekly", overlap=OverlapPolicy.SKIP)
@@ -43,7 +44,7 @@ def fire(nc, js):
 
 @pytest.fixture
 def admission(nc, js):
-    return RunAdmission(nc)
+    return RunAdmission(nc, PlanLog(nc, "executor-1"))
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ async def test_of_many_at_once_one_starts_and_at_most_one_waits(
     nats_url, fire, remember, remembered, recurrence, before
 ):
     connections = [await connect(nats_url, name=f"executor {number}") for number in range(4)]
-    admissions = [RunAdmission(connection) for connection in connections]
+    admissions = [RunAdmission(connection, PlanLog(connection, "executor-1")) for connection in connections]
     if before is not None:
         await remember(before)
     firings = [await fire() for _ in range(12)]

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from leadplan_bus.connection import close, connect, flush
 from leadplan_bus.errors import JetStreamSilentError, MessageLimitTooLowError
 from leadplan_bus.server_questions import stream_info
-from leadplan_bus.topology import Retention, ensure_executors_consumer, executors_consumer, plans_stream
+from leadplan_bus.topology import Retention, ensure_consumer, executors_consumer, plans_stream
 from leadplan_executor import server_watch
 from leadplan_executor.errors import StreamLostError
 from leadplan_executor.server_watch import is_needed
@@ -178,7 +178,7 @@ async def test_it_ends_when_a_stream_is_gone(start_watched, nc, soon, stream):
         await asyncio.wait_for(executor.failed(), 10)
 
 
-@pytest.mark.parametrize("bucket", ["OBJ_PLAN_DATA", "KV_MONITOR_RUNS"])
+@pytest.mark.parametrize("bucket", ["OBJ_PLAN_DATA", "KV_MONITOR_RUNS", "KV_PLAN_INDEX"])
 async def test_a_bucket_that_was_deleted_is_created_again(start_watched, nc, soon, eventually, bucket):
     """Not before it was missed for a while; what fails until then: tests/faults/test_resources_object_store.py."""
     await start_watched()
@@ -265,7 +265,7 @@ async def test_after_the_limit_a_useless_executor_ends(nats_server, start_watche
 async def test_another_lease_for_all_is_told_and_kept(start_watched, nc, soon, eventually):
     with capture_logs() as lines:
         executor = await start_watched()
-        await ensure_executors_consumer(nc.jetstream(), executors_consumer(0.6, 1000))
+        await ensure_consumer(nc.jetstream(), executors_consumer(0.6, 1000))
         await eventually(lambda: executor._watch.lease_seconds == 0.6)
     (told,) = [line for line in lines if line["event"] == "another executor changed the lease for all"]
     assert (told["log_level"], told["lease_ms"], told["own_lease_ms"]) == ("warning", 600, 1000)
@@ -325,6 +325,9 @@ def test_without_the_api_it_says_so_at_start(nats_server, executor_process):
         ('permissions violation for subscription to "_inbox.abc.*"', True),
         ('permissions violation for publish to "$js.api.stream.info.plan_log"', True),
         ('permissions violation for publish to "$js.api.consumer.msg.next.plans.executors"', True),
+        ('permissions violation for publish to "$js.api.stream.info.kv_plan_index"', True),
+        ('permissions violation for publish to "$js.api.direct.get.kv_plan_index"', True),
+        ('permissions violation for publish to "$kv.plan_index.p1"', True),
         ('permissions violation for publish to "$js.api.stream.info.kv_tool_results"', False),
         ('permissions violation for publish to "$sys.req.account.ping.connz"', False),
         ('permissions violation for publish to "tools.any_tool_that_a_plan_names"', False),

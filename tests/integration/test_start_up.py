@@ -13,15 +13,22 @@ from leadplan_bus.topology import Retention, ensure_topology
 async def test_streams_are_bounded_and_made_as_the_protocol_says(executor, nc):
     js = nc.jetstream()
     plans = (await js.stream_info("PLANS")).config
-    assert sorted(plans.subjects) == ["plans.execute", "plans.schedule.*"]
+    assert sorted(plans.subjects) == [
+        "plans.execute",
+        "plans.lane.*.*",
+        "plans.schedule.*",
+        "plans.timer.*",
+        "plans.wake.*",
+    ]
     assert plans.retention == "workqueue"
     assert plans.allow_msg_schedules
     log = (await js.stream_info("PLAN_LOG")).config
     assert (log.republish.src, log.republish.dest) == ("plans.log.*", "plans.events.{{wildcard(1)}}")
     for name in ("PLANS", "PLAN_LOG", "PLAN_REJECTS", "OBJ_PLAN_DATA"):
         assert (await js.stream_info(name)).config.max_age > 0
-    consumer = await js.consumer_info("PLANS", "executors")
-    assert consumer.config.filter_subject == "plans.execute"
+    filters = {"executors": "plans.execute", "wakes": "plans.wake.*"}
+    for name, subject in filters.items():
+        assert (await js.consumer_info("PLANS", name)).config.filter_subject == subject
 
 
 async def test_a_second_start_finds_everything_in_order(executor, nc):
@@ -45,10 +52,10 @@ async def test_a_stream_with_another_configuration_is_refused_and_named(nc):
 
 
 async def test_the_process_ends_with_a_clear_line_when_a_stream_is_incompatible(nc, executor_process):
-    await nc.jetstream().add_stream(StreamConfig(name="PLANS", subjects=["plans.execute"]))
+    await nc.jetstream().add_stream(StreamConfig(name="PLANS", subjects=["plans.*"]))
     process = executor_process()
     assert process.process.wait(20) == 1
-    assert "stream PLANS exists with an incompatible configuration: subjects is ['plans.execute']" in process.log
+    assert "stream PLANS exists with an incompatible configuration: subjects is ['plans.*']" in process.log
 
 
 def test_the_process_says_when_jetstream_is_off(tmp_path, nats_server):

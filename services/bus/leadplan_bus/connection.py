@@ -12,6 +12,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 
+from leadplan_bus.access import Access
 from leadplan_bus.errors import CannotConnectError, InvalidAddressError
 from leadplan_bus.prompt_client import PromptClient
 
@@ -120,6 +121,7 @@ async def connect(
     *,
     name: str,
     within_seconds: float = 10.0,
+    access: Access | None = None,
     on_closed: Callable[[], None] | None = None,
     on_denied: Callable[[str], None] | None = None,
 ) -> Client:
@@ -129,6 +131,7 @@ async def connect(
         url: one address or several, separated by commas; may hold user and password.
         name: shown in the server's connection list.
         within_seconds: how long to try before giving up on the first connection.
+        access: credentials and TLS. Credentials in it hold in place of those in ``url``.
         on_closed: called when the connection is closed for good: by us, by a server error that nats-py doesn't
             survive, or because the server has refused our credentials for ``REFUSED_SECONDS``. A process should then
             end and be started anew; ``last_error`` of the connection says why.
@@ -136,10 +139,14 @@ async def connect(
 
     Raises:
         InvalidAddressError: ``url`` can't be read.
+        AccessError: ``access`` can't be used.
         CannotConnectError: no server answered in time, or it refused the credentials.
     """
     _require_addresses(url)
+    access = access or Access()
+    credentials = {} if access.has_credentials else _credentials(url)
     nc = PromptClient()
+    nc.requires_tls = access.requires_tls
     notes = _ErrorNotes(nc, on_denied)
 
     async def note_closed() -> None:
@@ -156,7 +163,8 @@ async def connect(
         "error_cb": notes.note_error,
         "reconnected_cb": notes.note_reconnected,
         "closed_cb": note_closed,
-        **_credentials(url),
+        **credentials,
+        **access.options(),
     }
     connecting = asyncio.create_task(nc.connect(_addresses(url), **options))
     try:

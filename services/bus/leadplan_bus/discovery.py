@@ -1,14 +1,12 @@
 """Finding the tools that responders announce through ``$SRV.INFO`` (ADR-32, protocol section 5)."""
 
 import re
-import time
 from typing import Any, NamedTuple
 
 import msgspec
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.errors import TimeoutError as NatsTimeoutError
 
+from leadplan_bus.service_answers import UNREADABLE, ask_services, printable
 from leadplan_contracts.subjects import EFFECTS_METADATA, PARAMS_SCHEMA_METADATA, TOOL_METADATA
 from leadplan_contracts.wire import TOOL_PATTERN
 
@@ -17,7 +15,7 @@ class AnnouncedTool(NamedTuple):
     """What one instance of a responder says of one tool.
 
     ``params_schema`` is a JSON Schema, or None where the responder announces none; it comes from outside and may be
-    no valid schema.
+    no valid schema. ``endpoint`` and ``subject`` say where the instance takes its requests.
     """
 
     tool: str
@@ -26,10 +24,14 @@ class AnnouncedTool(NamedTuple):
     version: str
     effects: str | None
     params_schema: Any
+    endpoint: str = ""
+    subject: str = ""
 
 
 class _EndpointInfo(msgspec.Struct):
     # Texts by ADR-32; one service that has other values there must not hide its other endpoints.
+    name: Any = None
+    subject: Any = None
     metadata: dict[str, Any] | None = None
 
 
@@ -50,38 +52,42 @@ async def discover_tools(nc: Client, *, longest: float = 1.0, silence: float = 0
         nc: the connection.
         longest: seconds to wait in all.
         silence: seconds without a further answer after which no more are expected.
+
+    Raises:
+        nats.errors.Error: the question couldn't be sent.
     """
-    found: list[AnnouncedTool] = []
-    inbox = nc.new_inbox()
-    subscription = await nc.subscribe(inbox)
-    # Not `asyncio.timeout` around it: where answers keep coming, Python 3.11's `wait_for` can lose the cancellation.
-    ends_at = time.monotonic() + longest
-    try:
-        await nc.publish("$SRV.INFO", reply=inbox)
-        while (seconds_left := ends_at - time.monotonic()) > 0:
-            found += _read(await subscription.next_msg(min(silence, seconds_left)))
-    except NatsTimeoutError:
-        return found
-    finally:
-        if not nc.is_closed:
-            await subscription.unsubscribe()
-    return found
+    answers = await ask_services(nc, "$SRV.INFO", longest=longest, silence=silence)
+    return [tool for answer in answers for tool in read_announcement(answer)]
 
 
-def _read(message: Msg) -> list[AnnouncedTool]:
+def read_announcement(answer: bytes) -> list[AnnouncedTool]:
+    """The tools in one answer to ``$SRV.INFO``; none where it can't be read."""
     try:
-        info = _decoder.decode(message.data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        info = _decoder.decode(answer)
+    except UNREADABLE:
         return []  # somebody else's service, or no service at all
     found: list[AnnouncedTool] = []
     for endpoint in info.endpoints or []:
         metadata = endpoint.metadata or {}
         tool, effects = metadata.get(TOOL_METADATA), metadata.get(EFFECTS_METADATA)
         if isinstance(tool, str) and re.match(TOOL_PATTERN, tool):
-            effects = effects if isinstance(effects, str) else None
-            schema = _schema(metadata.get(PARAMS_SCHEMA_METADATA))
-            found.append(AnnouncedTool(tool, info.name, info.id, info.version, effects, schema))
+            found.append(
+                AnnouncedTool(
+                    tool,
+                    printable(info.name),
+                    printable(info.id),
+                    printable(info.version),
+                    printable(effects) if isinstance(effects, str) else None,
+                    _schema(metadata.get(PARAMS_SCHEMA_METADATA)),
+                    _text(endpoint.name),
+                    _text(endpoint.subject),
+                )
+            )
     return found
+
+
+def _text(value: Any) -> str:
+    return printable(value) if isinstance(value, str) else ""
 
 
 def _schema(text: Any) -> Any:

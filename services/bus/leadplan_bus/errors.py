@@ -3,6 +3,7 @@
 BusError
 ├── CannotConnectError         no server answers at the address
 ├── InvalidAddressError        NATS_URL is no address
+├── AccessError                credentials or certificates can't be used
 ├── ConnectionLostError        the server ended the connection, and nats-py doesn't connect again
 ├── JetStreamDisabledError     the server runs without JetStream
 ├── NoClusterLeaderError       too few nodes of the cluster are there to do anything
@@ -22,6 +23,8 @@ class CannotConnectError(BusError):
 
     def __init__(self, address: str, seconds: float, reason: str) -> None:
         self.address = address
+        self.seconds = seconds
+        self.reason = reason
         super().__init__(
             f"no NATS server answered at {address} within {seconds:g} s ({reason}): start one or set NATS_URL"
         )
@@ -35,6 +38,10 @@ class InvalidAddressError(BusError):
             "NATS_URL is no NATS address: write nats://host:4222 or nats://user:password@host:4222, or several of them "
             "separated by commas; user and password can't hold spaces, commas or any of / ? # [ ]"
         )
+
+
+class AccessError(BusError):
+    """Credentials or certificates for the server can't be read, or aren't what they should be. None is shown."""
 
 
 class ConnectionLostError(BusError):

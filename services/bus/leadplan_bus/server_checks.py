@@ -19,7 +19,8 @@ CLOCKS_MAY_DIFFER_SECONDS = 2.0
 _NODES_TO_LOSE_ONE = 3
 _NEARLY_FULL = 0.9
 _DATA_STREAM = f"OBJ_{subjects.PLAN_DATA_BUCKET}"
-_CHECKPOINTS_STREAM = f"KV_{subjects.TOOL_CHECKPOINTS_BUCKET}"
+_CAN_DO_WITHOUT = (f"KV_{subjects.TOOL_CHECKPOINTS_BUCKET}", f"KV_{subjects.PLAN_INDEX_BUCKET}")
+"""What they hold is done again, or told again, where it is lost."""
 _WITHOUT_WHICH_PLANS_ARE_LOST = (subjects.PLANS_STREAM, subjects.PLAN_LOG_STREAM, _DATA_STREAM)
 
 
@@ -185,7 +186,7 @@ def _replicas(facts: ServerFacts, wanted: Wanted) -> Iterator[Finding]:
         if present < wanted.replicas:
             yield Finding(
                 check="replicas",
-                severity=Severity.NOTICE if name == _CHECKPOINTS_STREAM else Severity.UNSAFE,
+                severity=Severity.NOTICE if name in _CAN_DO_WITHOUT else Severity.UNSAFE,
                 what=f"LEADPLAN_REPLICAS is {wanted.replicas}, and stream {name} has {present}",
                 why="the setting counts when a stream is created; this one doesn't survive what the others do",
                 remedy=f"Run: nats stream edit {name} --replicas={wanted.replicas}",

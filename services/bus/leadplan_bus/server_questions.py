@@ -97,14 +97,14 @@ async def stream_info(nc: Client, name: str) -> StreamInfo | None:
     return StreamInfo(msgspec.convert(answer, StreamFacts), StreamConfig.from_response(answer["config"]))
 
 
-async def executors_consumer_facts(nc: Client) -> ConsumerFacts | None:
+async def consumer_facts(nc: Client, consumer: str = subjects.EXECUTORS_CONSUMER) -> ConsumerFacts | None:
     """The consumer that executors share; None where it or its stream is missing.
 
     Raises:
         ApiRefusedError: JetStream refused for another reason.
         nats.errors.Error: no answer.
     """
-    request = f"CONSUMER.INFO.{subjects.PLANS_STREAM}.{subjects.EXECUTORS_CONSUMER}"
+    request = f"CONSUMER.INFO.{subjects.PLANS_STREAM}.{consumer}"
     try:
         return await ask_jetstream(nc, request, ConsumerFacts)
     except ApiRefusedError as refusal:
@@ -124,7 +124,7 @@ async def gather_server_facts(nc: Client, monitoring_url: str = "") -> ServerFac
     nodes, account, consumer, (sync, sync_problem), *streams = await asyncio.gather(
         _nodes(nc),
         _unless_silent(ask_jetstream(nc, "INFO", AccountFacts)),
-        _unless_silent(executors_consumer_facts(nc)),
+        _unless_silent(consumer_facts(nc)),
         _sync(monitoring_url),
         *(_unless_silent(stream_info(nc, name), _UNKNOWN) for name in names),
     )

@@ -1,6 +1,8 @@
 """The streams and buckets that leadplan needs: their configuration, creation and check (protocol section 1)."""
 
-from dataclasses import dataclass
+import json
+import logging
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +21,8 @@ from nats.js.errors import APIError, NotFoundError
 from leadplan_bus.errors import IncompatibleStreamError, TopologyRefusedError
 from leadplan_bus.leaders import START_UP_SECONDS, at_start_up
 from leadplan_contracts import subjects
+
+log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400.0
 _TAKEOVERS_SECONDS = 3600.0
@@ -40,11 +44,17 @@ class Retention:
 
 
 def plans_stream(retention: Retention) -> StreamConfig:
-    """The work queue of submitted plans, and the schedules that submit plans."""
+    """The work queue: submitted plans, those that wait in lanes or are to be taken up again, and all schedules."""
     return StreamConfig(
         name=subjects.PLANS_STREAM,
-        description="Plans to run, and message schedules that submit plans",
-        subjects=[subjects.PLANS_EXECUTE, subjects.PLAN_SCHEDULE_ALL],
+        description="Plans to run or to take up again, and message schedules",
+        subjects=[
+            subjects.PLANS_EXECUTE,
+            subjects.PLAN_SCHEDULE_ALL,
+            subjects.PLAN_WAKE_ALL,
+            subjects.PLAN_TIMER_ALL,
+            subjects.PLAN_LANE_ALL,
+        ],
         retention=RetentionPolicy.WORK_QUEUE,
         discard=DiscardPolicy.OLD,
         storage=StorageType.FILE,
@@ -149,6 +159,29 @@ def plan_takeovers_bucket(retention: Retention) -> StreamConfig:
     )
 
 
+def plan_index_bucket(retention: Retention) -> StreamConfig:
+    """The key-value bucket with a summary of each plan, as the stream that it is (ADR-8).
+
+    A plan's entry is in the place of its last change: read backwards, the stream is a list of the latest plans. It is
+    read by direct get, from any replica, for the log is what counts.
+    """
+    bucket = subjects.PLAN_INDEX_BUCKET
+    return StreamConfig(
+        name=f"KV_{bucket}",
+        description="A summary of each plan, for lists",
+        subjects=[f"$KV.{bucket}.>"],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        storage=StorageType.FILE,
+        num_replicas=retention.replicas,
+        max_age=retention.plan_log_seconds,
+        max_msgs_per_subject=1,
+        allow_rollup_hdrs=True,
+        allow_direct=True,
+        deny_delete=True,
+    )
+
+
 def executors_consumer(lease_seconds: float, max_ack_pending: int) -> ConsumerConfig:
     """The consumer that all executors pull from; its ack wait is the lease on a plan."""
     return ConsumerConfig(
@@ -162,6 +195,30 @@ def executors_consumer(lease_seconds: float, max_ack_pending: int) -> ConsumerCo
     )
 
 
+def wakes_consumer(lease_seconds: float, max_ack_pending: int) -> ConsumerConfig:
+    """The consumer for plans that are to be taken up again: they wait behind no new ones."""
+    config = executors_consumer(lease_seconds, max_ack_pending)
+    config.durable_name, config.filter_subject = subjects.WAKES_CONSUMER, subjects.PLAN_WAKE_ALL
+    config.description = "Plans to take up again; the ack wait is the lease on a plan"
+    return config
+
+
+def lane_consumer(lane: int, lease_seconds: float, max_ack_pending: int) -> ConsumerConfig:
+    """The consumer for a lane, in which plans wait that an executor took out of the order they came in."""
+    config = executors_consumer(lease_seconds, max_ack_pending)
+    config.durable_name, config.filter_subject = subjects.lane_consumer(lane), subjects.plan_lane_subject(lane, "*")
+    config.description = "Plans that wait for a slot; the ack wait is the lease on a plan"
+    return config
+
+
+def queue_consumers(lease_seconds: float, max_ack_pending: int) -> list[ConsumerConfig]:
+    """All consumers of the work queue, that of new plans first; an executor pulls from each."""
+    return [
+        *(make(lease_seconds, max_ack_pending) for make in (executors_consumer, wakes_consumer)),
+        *(lane_consumer(lane, lease_seconds, max_ack_pending) for lane in range(subjects.PLAN_LANES)),
+    ]
+
+
 STREAMS = (
     plans_stream,
     plan_log_stream,
@@ -169,6 +226,7 @@ STREAMS = (
     plan_data_bucket,
     monitor_runs_bucket,
     plan_takeovers_bucket,
+    plan_index_bucket,
 )
 """What makes the configuration of each stream."""
 
@@ -177,6 +235,8 @@ async def ensure_topology(
     js: JetStreamContext, retention: Retention, *, within_seconds: float = START_UP_SECONDS
 ) -> list[str]:
     """Create what is missing and check what is there; the names of the streams that were created.
+
+    A stream that an earlier version made, with fewer subjects, is given the others; nothing else of it is changed.
 
     Args:
         js: the connection's JetStream.
@@ -202,10 +262,10 @@ async def ensure_topology(
     return created
 
 
-async def ensure_executors_consumer(
+async def ensure_consumer(
     js: JetStreamContext, wanted: ConsumerConfig, *, within_seconds: float = START_UP_SECONDS
 ) -> None:
-    """Create the consumer that all executors share, or give it this configuration.
+    """Create a consumer that all executors share, or give it this configuration.
 
     Raises:
         JetStreamDisabledError: the server has no JetStream.
@@ -234,10 +294,27 @@ async def _ensure_stream(js: JetStreamContext, wanted: StreamConfig) -> bool:
         else:
             return True
         present = (await js.stream_info(name)).config
-    differences = stream_differences(present, wanted)
+    missing = missing_subjects(present, wanted)
+    differences = stream_differences(replace(present, subjects=wanted.subjects) if missing else present, wanted)
     if differences:
         raise IncompatibleStreamError(name, differences)
+    if missing:
+        await _add_subjects(js, name, missing)
     return False
+
+
+def missing_subjects(present: StreamConfig, wanted: StreamConfig) -> list[str]:
+    """The subjects that a stream lacks, where it has no others than it should; else none."""
+    has, must_have = set(present.subjects or []), set(wanted.subjects or [])
+    return sorted(must_have - has) if has < must_have else []
+
+
+async def _add_subjects(js: JetStreamContext, name: str, missing: list[str]) -> None:
+    # As the server tells it and not as nats-py reads it, which drops fields that it doesn't know.
+    config = (await js._api_request(f"{js._prefix}.STREAM.INFO.{name}"))["config"]
+    config["subjects"] = sorted({*config.get("subjects", []), *missing})
+    await js._api_request(f"{js._prefix}.STREAM.UPDATE.{name}", json.dumps(config).encode())
+    log.warning("stream %s: added the subjects %s", name, ", ".join(missing))
 
 
 def _reason(error: APIError) -> str:

@@ -6,9 +6,9 @@ and stop what is under way and not due. Nothing is decided here; no status is co
 
 import asyncio
 import random
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from msgspec.structs import replace
@@ -19,9 +19,11 @@ from leadplan_bus.errors import ClaimCheckError
 from leadplan_bus.limits import fits
 from leadplan_bus.tokens import new_token
 from leadplan_contracts import CancelNotice, LeadPlanEventPayload, ToolProgress, subjects
+from leadplan_contracts.control import ControlRequest
 from leadplan_contracts.events import (
     PlanCompleted,
     PlanResumed,
+    PlanRetried,
     PlanStarted,
     ProgressMeta,
     StepEvent,
@@ -33,9 +35,11 @@ from leadplan_contracts.events import (
 )
 from leadplan_contracts.wire import encode
 from leadplan_executor.clock import now_ms, sleep_until
+from leadplan_executor.control_messages import NOT_HELD, Outcome, outcome
 from leadplan_executor.core import (
     AttemptEnded,
     CallTool,
+    Command,
     GivenUp,
     Input,
     PlanRun,
@@ -45,10 +49,12 @@ from leadplan_executor.core import (
     due,
     evolve,
 )
+from leadplan_executor.core.control import Granted, NewHolder, judge_control
 from leadplan_executor.core.events import emit_plan_event
 from leadplan_executor.core.outcome import AskAgain, cut, unless_busy
 from leadplan_executor.core.requests import execution_env, idempotency_key
 from leadplan_executor.core.signals import ToolSignal
+from leadplan_executor.core.waiting import Idle, idle
 from leadplan_executor.errors import FenceLostError
 from leadplan_executor.latest_progress import LatestProgress
 from leadplan_executor.plan_log import PlanLog, event_headers
@@ -57,6 +63,8 @@ from leadplan_executor.tool_calls import ToolCaller
 log = structlog.get_logger(__name__)
 
 _STORE_AGAIN_SECONDS = 1.0
+_NO_NEW_ROUND = NewHolder("", 0)
+"""Only a finished plan is granted a new round, and nobody holds such a one."""
 
 
 class Ending(Enum):
@@ -64,6 +72,20 @@ class Ending(Enum):
 
     COMPLETED = auto()
     HANDED_BACK = auto()
+    PARKED = auto()
+    """It only waits, so that nobody need hold it."""
+
+
+class Limits(NamedTuple):
+    """How long an execution bears with things, in milliseconds.
+
+    Attributes:
+        busy_ms: one attempt may be answered ``busy`` for so long.
+        patience_ms: a plan that only waits, and for longer than this, is parked.
+    """
+
+    busy_ms: int
+    patience_ms: int
 
 
 class PlanExecution:
@@ -76,7 +98,11 @@ class PlanExecution:
         plan_log: stores the events.
         tools: calls the tools.
         claim_check: takes a result too large for a message.
-        busy_limit_ms: how long one attempt may be answered ``busy``.
+        limits: see there.
+        on_change: called when the plan as a whole has changed: it was begun, taken up, steered, or has ended.
+
+    Attributes:
+        idle: how long the plan only waits, once it is parked.
     """
 
     def __init__(
@@ -88,7 +114,8 @@ class PlanExecution:
         plan_log: PlanLog,
         tools: ToolCaller,
         claim_check: ClaimCheck,
-        busy_limit_ms: int,
+        limits: Limits,
+        on_change: Callable[[PlanRun], Awaitable[None]],
     ) -> None:
         self.run = run
         self._last_stored = last_stored
@@ -96,22 +123,33 @@ class PlanExecution:
         self._plan_log = plan_log
         self._tools = tools
         self._claim_check = claim_check
-        self._busy_limit_ms = busy_limit_ms
+        self._limits = limits
+        self._on_change = on_change
+        self.idle: Idle | None = None
         self._turn = asyncio.Lock()
         self._tasks: dict[int | None, asyncio.Task[None]] = {}
         self._side_tasks: set[asyncio.Task[None]] = set()
         self._calling: set[int] = set()
+        self._alarm: Command | None = None
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._draining = False
         self.got_further = False
         """Whether something came of the plan here, beyond taking it up and asking tools."""
         self._log = log.bind(plan_id=run.plan_id)
 
-    async def execute_lead_generation_plan(self, first: Input) -> Ending:
-        """Run the plan from where it is to its end, or until it is handed back.
+    @property
+    def last_stored(self) -> int:
+        """Stream sequence of the plan's last event."""
+        return self._last_stored
+
+    async def execute_lead_generation_plan(
+        self, first: Sequence[Input], on_begun: Callable[[], None] = lambda: None
+    ) -> Ending:
+        """Run the plan from where it is to its end, or until it is handed back or parked.
 
         Args:
-            first: what began it here: ``PlanSubmitted`` or ``TakenOver``.
+            first: what began it here: ``PlanSubmitted``, ``TakenOver`` or ``Retry``, and what is asked of it at once.
+            on_begun: called when the events of those are stored.
 
         Raises:
             FenceLostError: another executor took the plan over.
@@ -119,7 +157,11 @@ class PlanExecution:
             nats.errors.ConnectionClosedError: the connection is gone for good.
         """
         try:
-            await self._feed(first)
+            async with self._turn:
+                for each in first:
+                    await self._store(decide(self.run, each, now_ms()))
+                on_begun()
+                await self._proceed()
             return await self._ended
         finally:
             tasks = [*self._tasks.values(), *self._side_tasks]
@@ -127,20 +169,47 @@ class PlanExecution:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def give_up(self, first: Input, reason: str) -> None:
+    async def give_up(self, first: Input, ending: GivenUp) -> None:
         """End the plan from where it is, without calling any tool.
 
         Args:
             first: ``TakenOver``.
-            reason: why.
+            ending: why.
 
         Raises:
             FenceLostError, EventTooLargeError, nats.errors.ConnectionClosedError: as above.
         """
         async with self._turn:
             await self._store(decide(self.run, first, now_ms()))
-            while events := decide(self.run, GivenUp(reason), now_ms()):
+            while events := decide(self.run, ending, now_ms()):
                 await self._store(events)
+
+    def control(self, request: ControlRequest) -> asyncio.Future[Outcome]:
+        """Do what somebody asks of the plan; the outcome comes once its events are stored.
+
+        ``NOT_HELD`` where the plan is let go in the meantime. The consequences, such as the end of a cancelled plan's
+        steps, follow without being waited for.
+        """
+        told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def tell(result: Outcome) -> None:
+            if not told.done():
+                told.set_result(result)
+
+        self._ended.add_done_callback(lambda _: tell(NOT_HELD))
+        self._spawn_aside(self._carry_out(request, tell), "control request")
+        return told
+
+    async def _carry_out(self, request: ControlRequest, tell: Callable[[Outcome], None]) -> None:
+        async with self._turn:
+            if self._ended.done():
+                return
+            verdict = judge_control(self.run, request, _NO_NEW_ROUND)
+            if isinstance(verdict, Granted):
+                for each in verdict.inputs:
+                    await self._store(decide(self.run, each, now_ms()))
+            tell(outcome(self.run, verdict))
+            await self._proceed()
 
     def drain(self) -> None:
         """Start nothing new; hand the plan back as soon as no attempt is with a tool."""
@@ -175,11 +244,9 @@ class PlanExecution:
                 case _:
                     return
 
-    async def _await_deadline(self) -> None:
-        while not self._draining and (command := due(self.run).get(None)) is not None:
-            if isinstance(command, WaitUntil):
-                await sleep_until(command.at)
-            await self._feed(None)
+    async def _await_deadline(self, at: int) -> None:
+        await sleep_until(at)
+        await self._feed(None)
 
     async def _feed(self, happened: Input | None) -> None:
         """Let an input and all its consequences happen, one input at a time; None where only time went by."""
@@ -188,13 +255,20 @@ class PlanExecution:
                 return
             if happened is not None:
                 await self._store(decide(self.run, happened, now_ms()))
-            while not self._draining and (events := decide(self.run, Proceed(), now_ms())):
-                await self._store(events)
-            self._align(due(self.run).keys() | self._tasks.keys())
-            if self.run.completed:
-                self._end(Ending.COMPLETED)
-            elif self._draining and not self.run.attempts_in_flight:
-                self._end(Ending.HANDED_BACK)
+            await self._proceed()
+
+    async def _proceed(self) -> None:
+        """Store what the state leads to, start and stop what is due, and see whether the plan is still to be held."""
+        while not self._draining and (events := decide(self.run, Proceed(), now_ms())):
+            await self._store(events)
+        self._align(due(self.run).keys() | self._tasks.keys())
+        if self.run.completed:
+            self._end(Ending.COMPLETED)
+        elif self._draining and not self.run.attempts_in_flight:
+            self._end(Ending.HANDED_BACK)
+        elif (idling := idle(self.run, now_ms(), self._limits.patience_ms)) is not None:
+            self.idle = idling
+            self._end(Ending.PARKED)
 
     def _end(self, ending: Ending) -> None:
         if not self._ended.done():
@@ -211,9 +285,11 @@ class PlanExecution:
             self._note(event)
             if orphan is not None:
                 self._spawn_aside(self._cancel_call(orphan), "cancel notice")
-            self.got_further |= not isinstance(event, PlanStarted | PlanResumed | StepStarted)
+            self.got_further |= not isinstance(event, PlanStarted | PlanResumed | PlanRetried | StepStarted)
             if isinstance(event, StepEvent):
                 self._align((self.run.index_of[event.step.id],))
+            else:
+                await self._on_change(self.run)
 
     def _orphaned_call(self, event: LeadPlanEventPayload) -> int | None:
         """The step that an event ends while its tool still works for an executor before us, and must be told."""
@@ -246,8 +322,10 @@ class PlanExecution:
         """
         wanted = due(self.run)
         for key in keys:
-            if key in wanted and key not in self._tasks:
-                work = self._await_deadline() if key is None else self.execute_step_with_retries(key)
+            if key is None:
+                self._align_alarm(wanted.get(None))
+            elif key in wanted and key not in self._tasks:
+                work = self.execute_step_with_retries(key)
                 task = self._tasks[key] = asyncio.create_task(work, name=f"plan {self.run.plan_id} step {key}")
                 task.add_done_callback(self._watch)
             elif key in self._tasks and key not in wanted:
@@ -256,6 +334,18 @@ class PlanExecution:
                     task.cancel()
                     if key in self._calling:
                         self._spawn_aside(self._cancel_call(key), "cancel notice")
+
+    def _align_alarm(self, command: Command | None) -> None:
+        """One task waits for the earliest deadline; an earlier one, or a later one after that has gone, replaces it."""
+        if command == self._alarm and None in self._tasks:
+            return
+        if (before := self._tasks.pop(None, None)) is not None and before is not asyncio.current_task():
+            before.cancel()
+        self._alarm = command
+        if isinstance(command, WaitUntil) and not self._draining:
+            name = f"plan {self.run.plan_id} deadline"
+            task = self._tasks[None] = asyncio.create_task(self._await_deadline(command.at), name=name)
+            task.add_done_callback(self._watch)
 
     async def _call_tool(self, index: int) -> ToolSignal:
         """One attempt: while the tool says that it is busy, the same request is sent again."""
@@ -272,7 +362,7 @@ class PlanExecution:
                     traceparent=self.run.traceparent,
                     on_progress=progress.take,
                 )
-                match unless_busy(signal, now_ms() - begun, self._busy_limit_ms):
+                match unless_busy(signal, now_ms() - begun, self._limits.busy_ms):
                     case AskAgain(after_ms):
                         await asyncio.sleep(after_ms / 1000)
                     case ended:
@@ -285,7 +375,13 @@ class PlanExecution:
         step = self.run.steps[index].step
         key = idempotency_key(self.run.plan_id, step.id)
         await self._tools.cancel(
-            step.tool, CancelNotice(plan_id=self.run.plan_id, step_id=step.id, idempotency_key=key)
+            step.tool,
+            CancelNotice(
+                plan_id=self.run.plan_id,
+                step_id=step.id,
+                idempotency_key=key,
+                round=self.run.round if self.run.round > 1 else None,
+            ),
         )
 
     async def _report_progress(self, index: int, progress: ToolProgress) -> None:

@@ -23,8 +23,8 @@ from leadplan_executor.core.takeovers import (
 )
 from leadplan_executor.deliveries import PlanDelivery
 from leadplan_executor.errors import crash_of
+from leadplan_executor.plan_handler import PlanHandler
 from leadplan_executor.quarantine import Acknowledged, Crashed, HandedBack, LetGo, Quarantine, Suspect
-from leadplan_executor.submissions import SubmissionHandler
 from leadplan_executor.takeover_book import Entry, TakeOverBook
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ class PlanGuard:
         quarantine: runs suspects in processes of their own.
     """
 
-    def __init__(self, handler: SubmissionHandler, book: TakeOverBook, quarantine: Quarantine) -> None:
+    def __init__(self, handler: PlanHandler, book: TakeOverBook, quarantine: Quarantine) -> None:
         self._handler = handler
         self._book = book
         self._quarantine = quarantine
@@ -50,14 +50,14 @@ class PlanGuard:
 
     def drain(self) -> None:
         """Start no attempt and no plan any more; hand plans back as their attempts end."""
-        self._handler.drain()
+        self._handler.runs.drain()
         self._draining = True
         for suspect in self._suspects:
             suspect.stop()
 
     def abandon(self) -> None:
         """Hand back what is still held, now."""
-        self._handler.abandon()
+        self._handler.runs.abandon()
         for suspect in self._suspects:
             suspect.abandon()
 
@@ -67,7 +67,7 @@ class PlanGuard:
         Raises:
             nats.errors.Error: the server didn't answer.
         """
-        await self._handler.let_go_of_lost_plans()
+        await self._handler.runs.let_go_of_lost_plans()
         for suspect, entry in list(self._suspects.items()):
             if await self._book.was_taken_by_another(entry):
                 suspect.let_go()
@@ -157,7 +157,9 @@ class _NotedDelivery:
     def __init__(self, delivery: PlanDelivery, book: TakeOverBook, entry: Entry) -> None:
         self.body = delivery.body
         self.headers = delivery.headers
+        self.subject = delivery.subject
         self.stream_sequence = delivery.stream_sequence
+        self.submitted_as = delivery.submitted_as
         self.delivered = delivery.delivered
         self.entry = entry
         self._delivery = delivery

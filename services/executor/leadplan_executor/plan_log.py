@@ -23,9 +23,10 @@ from nats.js.errors import NotFoundError
 
 from leadplan_bus.limits import encoded_size, fits
 from leadplan_bus.stored_messages import StoredMessage, read_subject
-from leadplan_contracts import LeadPlanEventPayload, subjects
+from leadplan_contracts import LeadPlanEventPayload, LeadPlanEventType, subjects
 from leadplan_contracts.events import StepEvent, decode_event, event_type
 from leadplan_contracts.wire import encode
+from leadplan_executor.core import PlanRun, evolve
 from leadplan_executor.errors import EventTooLargeError, FenceLostError
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ _ANSWER_SECONDS = 2.0
 _FIRST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 1.0
 _UNEXPLAINED_REFUSALS = 10
+_EVENTS_AT_A_TIME = 1_000
 _REQUESTS_AT_ONCE = 256
 """With thousands at once the server's answers come late, are taken for lost, and everything is sent again."""
 
@@ -45,6 +47,28 @@ class StoredEvent(NamedTuple):
 
     stream_sequence: int
     event: LeadPlanEventPayload
+
+
+class FoldedLog(NamedTuple):
+    """The state that a plan's log gives.
+
+    Attributes:
+        run: the state.
+        started: the plan's first event.
+        last_stored: stream sequence of its last event.
+    """
+
+    run: PlanRun
+    started: LeadPlanEventPayload
+    last_stored: int
+
+
+class LastEvent(NamedTuple):
+    """The end of a plan's log: its sequence in the stream, who stored it, and what it is."""
+
+    stream_sequence: int
+    executor: str | None
+    kind: LeadPlanEventType
 
 
 class _AckError(msgspec.Struct):
@@ -101,6 +125,39 @@ class PlanLog:
         return [
             StoredEvent(message.stream_sequence, decode_event(message.body)) for message in await self._read(plan_id, 1)
         ]
+
+    async def fold(self, plan_id: str) -> FoldedLog | None:
+        """The state that a plan's log gives; None for a plan that never began.
+
+        Raises:
+            nats.errors.TimeoutError: the server doesn't answer.
+            msgspec.DecodeError: the log holds what is no event.
+            leadplan_executor.core.errors.CoreError: the log holds what no executor writes.
+        """
+        stored = await self.read(plan_id)
+        if not stored:
+            return None
+        run = PlanRun(plan_id)
+        for count, (_, event) in enumerate(stored, 1):
+            evolve(run, event)
+            if count % _EVENTS_AT_A_TIME == 0:
+                await asyncio.sleep(0)  # other plans have their turn while a long log is folded
+        return FoldedLog(run, stored[0].event, stored[-1].stream_sequence)
+
+    async def last_event(self, plan_id: str) -> LastEvent | None:
+        """A plan's last event, as the stream's leader has it; None for a plan that never began.
+
+        Raises:
+            nats.errors.Error: the stream's leader doesn't answer.
+            msgspec.DecodeError: what is stored is no event.
+        """
+        try:
+            async with self._in_flight:
+                last = await self._js.get_last_msg(subjects.PLAN_LOG_STREAM, subjects.plan_log_subject(plan_id))
+        except NotFoundError:
+            return None
+        executor = (last.headers or {}).get(subjects.EXECUTOR_HEADER)
+        return LastEvent(last.seq or 0, executor, event_type(decode_event(last.data or b"")))
 
     async def last_append(self, plan_id: str) -> tuple[int, str | None]:
         """Stream sequence of a plan's last event, and the executor that stored it; (0, None) where there is none.

@@ -18,6 +18,7 @@ from msgspec import Struct
 from nats.aio.client import Client
 
 from leadplan_executor.deliveries import PlanDelivery
+from leadplan_executor.plan_runs import RunLimits
 
 log = structlog.get_logger(__name__)
 
@@ -33,9 +34,10 @@ class QuarantineSettings(Struct, frozen=True):
     """What the process needs to know of its executor's settings."""
 
     executor: str
-    busy_limit_ms: int
+    limits: RunLimits
     stall_limit_ms: int
     log_level: str
+    unknown_tools: str = "attempt"
 
 
 class Order(Struct, frozen=True):
@@ -46,6 +48,7 @@ class Order(Struct, frozen=True):
 
     settings: QuarantineSettings
     nats_url: str
+    subject: str
     body: str
     headers: dict[str, str]
     stream_sequence: int
@@ -240,6 +243,7 @@ class Quarantine:
                 self._settings,
                 # Those that were configured come first; what a cluster told of itself has no credentials.
                 ",".join(server.geturl() for server in self._nc.servers),
+                delivery.subject,
                 base64.b64encode(delivery.body).decode(),
                 dict(delivery.headers),
                 delivery.stream_sequence,

@@ -21,11 +21,12 @@ from leadplan_bus.claim_check import ClaimCheck
 from leadplan_bus.connection import close, connect
 from leadplan_bus.errors import BusError
 from leadplan_bus.tokens import new_token
+from leadplan_executor.deliveries import submitted_as
 from leadplan_executor.errors import crash_of
 from leadplan_executor.logs import configure_logs
-from leadplan_executor.plan_log import PlanLog
+from leadplan_executor.owner_desk import OwnerDesk
+from leadplan_executor.plan_handler import PlanHandler
 from leadplan_executor.quarantine import Order, Report
-from leadplan_executor.submissions import SubmissionHandler
 from leadplan_executor.tool_calls import ToolCaller
 from leadplan_executor.tool_directory import ToolDirectory
 from leadplan_executor.watchdog import end_when_stuck
@@ -61,7 +62,9 @@ class GivenDelivery:
     def __init__(self, order: Order) -> None:
         self.body = base64.b64decode(order.body)
         self.headers = order.headers
+        self.subject = order.subject
         self.stream_sequence = order.stream_sequence
+        self.submitted_as = submitted_as(order.subject, order.headers, order.stream_sequence)
         self.delivered = order.delivered
         self.last_word: Report | None = None
 
@@ -88,26 +91,27 @@ class Cell:
         claim_check = ClaimCheck(nc.jetstream())
         self._tools = ToolCaller(nc, claim_check)
         executor = f"{order.settings.executor}-alone-{new_token()[-8:]}"
-        self._handler = SubmissionHandler(
+        self._handler = PlanHandler(
             nc,
             executor=executor,
-            plan_log=PlanLog(nc, executor),
             tools=self._tools,
-            directory=ToolDirectory(nc, _DISCOVERY_SECONDS),
             claim_check=claim_check,
-            busy_limit_ms=order.settings.busy_limit_ms,
+            directory=ToolDirectory(nc, _DISCOVERY_SECONDS, order.settings.unknown_tools),
+            limits=order.settings.limits,
             on_plan_read=lambda plan_id: report(Report(plan_id=plan_id)),
         )
+        self._desk = OwnerDesk(nc, executor, self._handler.runs)
         self._stopped = False
 
     def stop(self) -> None:
         """Hand the plan back once no attempt is with a tool."""
         self._stopped = True
-        self._handler.drain()
+        self._handler.runs.drain()
 
     async def settle(self) -> Report:
         """Handle the plan; the last word to the parent."""
         await self._tools.start()
+        await self._desk.start()
         report(Report())  # whatever ends this process from here on, the plan is to blame for
         watching = asyncio.create_task(self._watch(), name="signs of life")
         try:
@@ -132,9 +136,9 @@ class Cell:
         while True:
             report(Report())
             lasted = time.monotonic() - begun > _LASTS_SECONDS
-            if not draining and (lasted or self._handler.got_further):
+            if not draining and (lasted or self._handler.runs.got_further):
                 draining = True
-                self._handler.drain()
+                self._handler.runs.drain()
             await asyncio.sleep(_LOOK_SECONDS)
 
 

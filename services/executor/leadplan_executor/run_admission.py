@@ -3,8 +3,9 @@
 ``core.overlap`` decides; here the facts are asked for, and the decision is stored by compare-and-set before it is acted
 on. So of two executors with a firing each, one decides first and the other one decides again.
 
-A run counts as ended when its log ends with ``PLAN_COMPLETED``, or when its message has left the queue ``PLANS``. The
-second says more than a look at the log could. An executor takes the message off the queue only after the plan's end
+A run counts as ended when its log ends with ``PLAN_COMPLETED``, or when its message has left the queue ``PLANS`` (and
+it doesn't wait for a person or a time, when no message holds it, and isn't held by a later message since). The second
+says more than a look at the log could. An executor takes the message off the queue only after the plan's end
 is stored, so as long as it lies there somebody will begin or go on with the plan, however many executors have died;
 and once it is gone (completed, rejected, aged out, or removed by an operator) nobody will. That is why neither a crash
 between the decision and the plan's first event, nor a firing that vanished, can block those that follow.
@@ -26,7 +27,10 @@ from leadplan_contracts.error_codes import RejectionCode
 from leadplan_contracts.events import PlanCompleted, PlanRejected, decode_event
 from leadplan_contracts.recurrence import RecurringRun, RecurringRuns
 from leadplan_contracts.wire import encode
+from leadplan_executor.core.errors import CoreError
 from leadplan_executor.core.overlap import Verdict, decide_overlap
+from leadplan_executor.core.waiting import is_waiting
+from leadplan_executor.plan_log import PlanLog
 
 log = structlog.get_logger(__name__)
 
@@ -66,8 +70,9 @@ class _Remembered(NamedTuple):
 class RunAdmission:
     """Lets the runs of recurring plans begin, on one connection."""
 
-    def __init__(self, nc: Client) -> None:
+    def __init__(self, nc: Client, plan_log: PlanLog) -> None:
         self._js = nc.jetstream()
+        self._plan_log = plan_log
         self._bucket: KeyValue | None = None
 
     async def admit(self, recurrence: Recurrence, firing: RecurringRun) -> Admission:
@@ -93,7 +98,9 @@ class RunAdmission:
             runs,
             firing,
             running_ended=runs is not None and await self._has_ended(runs.running),
-            waiting_gone=runs is not None and runs.waiting is not None and not await self._is_queued(runs.waiting),
+            waiting_gone=runs is not None
+            and runs.waiting is not None
+            and not await self._is_queued(runs.waiting.submission),
         )
         admission = await self._unless_settled(firing, _admission(verdict, recurrence, decided))
         if isinstance(admission, Refused) or (isinstance(admission, Start) and verdict is not Verdict.START):
@@ -117,14 +124,28 @@ class RunAdmission:
         return admission if begun is None else Start()
 
     async def _has_ended(self, run: RecurringRun) -> bool:
-        if not await self._is_queued(run):
-            return True
         last = await self._last(subjects.PLAN_LOG_STREAM, subjects.plan_log_subject(run.plan_id))
-        return last is not None and isinstance(decode_event(last.data or b""), PlanCompleted)
+        if last is not None and isinstance(decode_event(last.data or b""), PlanCompleted):
+            return True
+        if await self._is_queued(run.submission):
+            return False
+        return last is None or not await self._still_counts(run)
 
-    async def _is_queued(self, run: RecurringRun) -> bool:
+    async def _still_counts(self, run: RecurringRun) -> bool:
+        """Whether a run that has begun and isn't held by its first message waits, or is held by another one."""
         try:
-            await self._js.get_msg(subjects.PLANS_STREAM, seq=run.submission)
+            folded = await self._plan_log.fold(run.plan_id)
+        except (CoreError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            log.warning("a run's log can't be read, it counts as ended", plan_id=run.plan_id, problem=str(error))
+            return False
+        if folded is None or folded.run.completed:
+            return False
+        held_by = folded.run.message or run.submission
+        return is_waiting(folded.run) or (held_by != run.submission and await self._is_queued(held_by))
+
+    async def _is_queued(self, submission: int) -> bool:
+        try:
+            await self._js.get_msg(subjects.PLANS_STREAM, seq=submission)
         except NotFoundError:
             return False
         return True

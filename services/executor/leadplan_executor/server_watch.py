@@ -19,11 +19,11 @@ from nats.js.api import ConsumerConfig, StreamConfig
 from leadplan_bus.errors import ConnectionLostError, JetStreamSilentError, NoClusterLeaderError, TopologyRefusedError
 from leadplan_bus.limits import require_room_for_events
 from leadplan_bus.server_facts import NANOSECONDS, ConsumerFacts, StreamFacts
-from leadplan_bus.server_questions import ApiRefusedError, StreamInfo, executors_consumer_facts, stream_info
+from leadplan_bus.server_questions import ApiRefusedError, StreamInfo, consumer_facts, stream_info
 from leadplan_bus.topology import (
     STREAMS,
     Retention,
-    ensure_executors_consumer,
+    ensure_consumer,
     ensure_topology,
     stream_differences,
 )
@@ -44,9 +44,10 @@ _SAME_MOMENT_SECONDS = 1.0
 
 _DENIED = re.compile(r"permissions violation for (?:publish|subscription) to \"([^\"]*)\"", re.IGNORECASE)
 _NEEDED = re.compile(
-    r"plans\.log\.|plans\.rejected\.|_inbox|\$js\.ack\.|\$js\.api\.(info|consumer\.|direct\.get\.plan_log"
-    r"|stream\.[a-z.]+\.(plans|plan_log|plan_rejects|obj_plan_data|kv_monitor_runs|kv_plan_takeovers)\b)"
-    r"|\$o\.plan_data\.|\$kv\.(monitor_runs|plan_takeovers)\.",
+    r"plans\.log\.|plans\.rejected\.|plans\.lane\.|_inbox|\$js\.ack\.|\$js\.api\.(info|consumer\."
+    r"|direct\.get\.(plan_log|kv_plan_index)"
+    r"|stream\.[a-z.]+\.(plans|plan_log|plan_rejects|obj_plan_data|kv_monitor_runs|kv_plan_takeovers|kv_plan_index)\b)"
+    r"|\$o\.plan_data\.|\$kv\.(monitor_runs|plan_takeovers|plan_index)\.",
     re.IGNORECASE,
 )
 
@@ -89,16 +90,16 @@ class ServerWatch:
     Args:
         nc: the connection.
         retention: what the streams were created with.
-        consumer: the shared consumer as this executor wants it.
+        consumers: those that all executors share, as this one wants them; the first one is that of new plans.
         lost_limit_seconds: how long JetStream may give no answer.
     """
 
     def __init__(
-        self, nc: Client, *, retention: Retention, consumer: ConsumerConfig, lost_limit_seconds: float
+        self, nc: Client, *, retention: Retention, consumers: Sequence[ConsumerConfig], lost_limit_seconds: float
     ) -> None:
-        self.lease_seconds = consumer.ack_wait or _ROUND_SECONDS
+        self.lease_seconds = consumers[0].ack_wait or _ROUND_SECONDS
         self._nc = nc
-        self._consumer = consumer
+        self._consumers = consumers
         self._lost_limit = lost_limit_seconds
         self._wanted = {str(config.name): config for config in (stream(retention) for stream in STREAMS)}
         self._seen: dict[str, StreamFacts] = {}
@@ -157,12 +158,15 @@ class ServerWatch:
         if self._troubles_seen:
             return
         await self._care_for_buckets([name for name, stream in found.items() if stream is None])
-        consumer = await executors_consumer_facts(self._nc)
-        if consumer is None:
-            await ensure_executors_consumer(self._nc.jetstream(), self._consumer, within_seconds=_ROUND_SECONDS)
-            log.warning("the consumer of the executors was gone, created it again")
-        else:
-            self._note_consumer(consumer)
+        for wanted in self._consumers:
+            consumer = await consumer_facts(self._nc, str(wanted.durable_name))
+            if consumer is None:
+                await ensure_consumer(self._nc.jetstream(), wanted, within_seconds=_ROUND_SECONDS)
+                log.warning("a consumer of the executors was gone, created it again", consumer=wanted.durable_name)
+                continue
+            if wanted is self._consumers[0]:
+                self._note_lease(consumer)
+            self._note_consumer(str(wanted.durable_name), consumer)
 
     def _judge_streams(self, streams: Mapping[str, StreamInfo | None]) -> None:
         troubles = [
@@ -185,19 +189,23 @@ class ServerWatch:
             created = await ensure_topology(self._nc.jetstream(), self._retention, within_seconds=_ROUND_SECONDS)
             log.warning("buckets created again, empty", buckets=created)
 
-    def _note_consumer(self, consumer: ConsumerFacts) -> None:
-        own, shared = self._consumer.ack_wait or 0.0, consumer.config.ack_wait / NANOSECONDS
+    def _note_lease(self, consumer: ConsumerFacts) -> None:
+        own, shared = self._consumers[0].ack_wait or 0.0, consumer.config.ack_wait / NANOSECONDS
         self.lease_seconds = min(own, shared)
         shared_ms = consumer.config.ack_wait * 1000 // NANOSECONDS
         if self._changed("lease", shared_ms) and shared_ms != round(own * 1000):
             log.warning(
                 "another executor changed the lease for all", lease_ms=shared_ms, own_lease_ms=round(own * 1000)
             )
-        if self._changed("paused", consumer.paused) and consumer.paused:
-            log.warning("the queue is paused, no plans are taken")
+
+    def _note_consumer(self, name: str, consumer: ConsumerFacts) -> None:
+        if self._changed(f"{name} paused", consumer.paused) and consumer.paused:
+            log.warning("the queue is paused, no plans are taken", consumer=name)
         full = consumer.num_pending > 0 and consumer.num_ack_pending >= consumer.config.max_ack_pending
-        if self._changed("full", full) and full:
-            log.warning("as many plans are under way as may be, others wait", plans=consumer.num_ack_pending)
+        if self._changed(f"{name} full", full) and full:
+            log.warning(
+                "as many plans are under way as may be, others wait", plans=consumer.num_ack_pending, consumer=name
+            )
 
     def _changed(self, what: str, value: bool | int) -> bool:
         changed = self._states.get(what) != value

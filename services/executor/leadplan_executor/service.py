@@ -20,17 +20,27 @@ from leadplan_bus.errors import BusError, ConnectionLostError, InvalidAddressErr
 from leadplan_bus.micro_service import MicroService
 from leadplan_bus.tokens import new_token
 from leadplan_contracts import subjects
+from leadplan_executor.control_service import ControlService
+from leadplan_executor.core.lanes import slots
 from leadplan_executor.core.takeovers import Holder
 from leadplan_executor.errors import ExecutorError
-from leadplan_executor.intake import Delivery, PlanIntake
+from leadplan_executor.fair_intake import FairIntake, Work
+from leadplan_executor.intake import PlanIntake
+from leadplan_executor.lane_moves import LaneMover
 from leadplan_executor.logs import configure_logs
+from leadplan_executor.owner_desk import OwnerDesk
 from leadplan_executor.plan_guard import PlanGuard
-from leadplan_executor.plan_log import PlanLog
+from leadplan_executor.plan_handler import PlanHandler
+from leadplan_executor.plan_index import PlanIndex
+from leadplan_executor.plan_listing import PlanLister
+from leadplan_executor.plan_runs import RunLimits
+from leadplan_executor.plan_statuses import PlanStatuses
+from leadplan_executor.plan_steering import PlanSteering
+from leadplan_executor.pulls import Delivery
 from leadplan_executor.quarantine import Quarantine, QuarantineSettings
 from leadplan_executor.server_watch import ServerWatch, is_needed
 from leadplan_executor.settings import ExecutorSettings
-from leadplan_executor.start_up import prepare_server, shared_consumer
-from leadplan_executor.submissions import SubmissionHandler
+from leadplan_executor.start_up import prepare_server, shared_consumers
 from leadplan_executor.takeover_book import TakeOverBook
 from leadplan_executor.tool_calls import ToolCaller
 from leadplan_executor.tool_directory import ToolDirectory
@@ -60,34 +70,58 @@ class Executor:
         self._settings = settings
         claim_check = ClaimCheck(nc.jetstream())
         self._tools = ToolCaller(nc, claim_check)
-        self._directory = ToolDirectory(nc, settings.discovery_interval_ms / 1000)
+        self._directory = ToolDirectory(nc, settings.discovery_interval_ms / 1000, settings.unknown_tools)
         self._service = MicroService(
             nc, name=subjects.EXECUTOR_SERVICE_NAME, version=VERSION, description="Runs plans from plans.execute"
         )
-        handler = SubmissionHandler(
+        limits = RunLimits(settings.busy_limit_ms, settings.park_after_ms, settings.longest_wait_ms)
+        handler = PlanHandler(
             nc,
             executor=self.id,
-            plan_log=PlanLog(nc, self.id),
             tools=self._tools,
-            directory=self._directory,
             claim_check=claim_check,
-            busy_limit_ms=settings.busy_limit_ms,
+            directory=self._directory,
+            limits=limits,
+        )
+        self._desk = OwnerDesk(nc, self.id, handler.runs)
+        statuses = PlanStatuses(nc, handler.plan_log)
+        self._control = ControlService(
+            nc,
+            self._service,
+            steering=PlanSteering(nc, handler.plan_log, statuses),
+            statuses=statuses,
+            lister=PlanLister(nc),
+            check=handler.check,
         )
         holder = Holder(executor=self.id, service=self._service.id)
         alone = QuarantineSettings(
-            self.id, settings.busy_limit_ms, settings.stall_limit_ms, log_level=settings.log_level
+            executor=self.id,
+            limits=limits,
+            stall_limit_ms=settings.stall_limit_ms,
+            log_level=settings.log_level,
+            unknown_tools=settings.unknown_tools,
         )
         self._submissions = PlanGuard(handler, TakeOverBook(nc, holder, settings.max_takeovers), Quarantine(nc, alone))
         self._watch = ServerWatch(
             nc,
             retention=settings.retention,
-            consumer=shared_consumer(settings),
+            consumers=shared_consumers(settings),
             lost_limit_seconds=settings.server_lost_limit_ms / 1000,
         )
-        self._intake = PlanIntake(
+        self._plans = FairIntake(
+            nc,
+            slots(settings.max_plans, settings.reserved_plans_percent),
+            settle=self._submissions.settle,
+            hold=self._hold,
+            mover=LaneMover(nc, handler.plan_log, PlanIndex(nc), lambda: self._watch.lease_seconds),
+            lease_seconds=lambda: self._watch.lease_seconds,
+            on_trouble=self._watch.look_now,
+        )
+        self._wakes = PlanIntake(
             nc,
             settings.max_plans,
-            self._take,
+            lambda delivery, release: self._hold(delivery, self._submissions.settle, release),
+            consumer=subjects.WAKES_CONSUMER,
             lease_seconds=lambda: self._watch.lease_seconds,
             on_trouble=self._watch.look_now,
         )
@@ -104,11 +138,15 @@ class Executor:
         settings = self._settings
         await prepare_server(self._nc, settings)
         await self._tools.start()
+        await self._desk.start()
+        await self._control.start()
         await self._service.start()
         for name, work in (
             ("tool directory", self._directory.keep_current()),
             ("leases", self._keep_leases()),
-            ("intake", self._intake.run()),
+            ("new plans", self._plans.sort_new_plans()),
+            ("lanes", self._plans.fill_slots()),
+            ("wakes", self._wakes.run()),
             ("server watch", self._watch.run()),
         ):
             self._background.append(asyncio.create_task(work, name=name))
@@ -133,7 +171,7 @@ class Executor:
         """
         log.info("stopping", executor=self.id, plans=len(self._held))
         with contextlib.suppress(NatsError):
-            await self._intake.stop()
+            await asyncio.gather(self._plans.stop(), self._wakes.stop())
         self._submissions.drain()
         if self._held and not at_once:
             await asyncio.wait(self._held.values(), timeout=self._settings.grace_ms / 1000)
@@ -143,19 +181,20 @@ class Executor:
         await _end([*self._background, *self._held.values()])
         try:
             async with asyncio.timeout(_LEAVE_SECONDS):
+                await self._control.stop()
                 await self._service.stop()
                 await flush(self._nc)
         except (NatsError, TimeoutError):
             log.warning("stopped without the server: leases of plans that were held run out by themselves")
         log.info("stopped", executor=self.id)
 
-    def _take(self, delivery: Delivery) -> None:
-        task = asyncio.create_task(self._settle(delivery), name=f"message {delivery.stream_sequence}")
+    def _hold(self, delivery: Delivery, work: Work, release: Callable[[], None]) -> None:
+        task = asyncio.create_task(self._do(delivery, work, release), name=f"message {delivery.stream_sequence}")
         self._held[delivery] = task
 
-    async def _settle(self, delivery: Delivery) -> None:
+    async def _do(self, delivery: Delivery, work: Work, release: Callable[[], None]) -> None:
         try:
-            await self._submissions.settle(delivery)
+            await work(delivery)
         except NatsError as error:
             log.warning(
                 "the server didn't answer, handing the plan back", message=delivery.stream_sequence, problem=repr(error)
@@ -166,7 +205,7 @@ class Executor:
             await self._hand_back(delivery, _HAND_BACK_SECONDS)
         finally:
             del self._held[delivery]
-            self._intake.release()
+            release()
 
     async def _hand_back(self, delivery: Delivery, delay_seconds: float) -> None:
         # Where this fails too, the lease runs out and the queue gives the plan to an executor all the same.
@@ -194,6 +233,7 @@ class Executor:
                     log.warning(
                         "no answer for longer than a lease, looking whose plans these are", seconds=round(silent)
                     )
+                    self._plans.let_go_of_waiting()
                     await self._submissions.let_go_of_lost_plans()
             except NatsError as error:
                 log.debug("leases can't be renewed", problem=repr(error))

@@ -27,10 +27,17 @@ class ExecutorSettings(BaseSettings):
     max_plans: int = Field(
         default=512, ge=1, le=100_000, description="Plans that this executor runs at once; more stay in the queue."
     )
+    reserved_plans_percent: int = Field(
+        default=25,
+        ge=0,
+        le=90,
+        description="This part of LEADPLAN_MAX_PLANS is kept free of accounts that have many plans running already, so "
+        "that others needn't wait for them; 0 where all plans are one account's.",
+    )
     max_plans_in_queue_group: int = Field(
         default=20_000,
         ge=1,
-        description="Plans that all executors together may have under way (the consumer's max_ack_pending).",
+        description="Plans that all executors together may have under way (max_ack_pending of each consumer).",
     )
     lease_ms: int = Field(
         default=4_000, ge=500, le=600_000, description="An executor silent for so long loses its plans to another one."
@@ -54,8 +61,20 @@ class ExecutorSettings(BaseSettings):
         ge=0,
         description="A tool may answer `busy` to one attempt for so long; then the attempt fails.",
     )
+    park_after_ms: int = Field(
+        default=30_000,
+        ge=0,
+        description="A plan that only waits for a time, and for longer than this, is let go until then; one that waits "
+        "for a person is let go at once.",
+    )
     discovery_interval_ms: int = Field(
-        default=5_000, ge=100, description="How often the responders' announcements (schemas of params) are read."
+        default=5_000, ge=100, description="How often the responders' announcements (tools and schemas) are read."
+    )
+    unknown_tools: str = Field(
+        default="attempt",
+        pattern="^(attempt|reject)$",
+        description="What becomes of a plan that names a tool which nobody announces: `attempt` it, for a plain "
+        "subscriber may serve it, or `reject` it.",
     )
     connect_timeout_ms: int = Field(
         default=30_000,
@@ -107,6 +126,11 @@ class ExecutorSettings(BaseSettings):
         if self.data_max_age_s < self.plan_log_max_age_s:
             raise ValueError("LEADPLAN_DATA_MAX_AGE_S must be at least LEADPLAN_PLAN_LOG_MAX_AGE_S")
         return self
+
+    @property
+    def longest_wait_ms(self) -> int:
+        """So long after its start a plan that only waits is ended: before its log ages out, by a tenth of its age."""
+        return int(self.plan_log_max_age_s * 900)
 
     @property
     def retention(self) -> Retention:

@@ -8,7 +8,7 @@ from leadplan_bus.leaders import at_start_up
 from leadplan_bus.limits import require_room_for_events
 from leadplan_bus.server_checks import Severity, Wanted, check_server
 from leadplan_bus.server_questions import gather_server_facts
-from leadplan_bus.topology import ensure_executors_consumer, ensure_topology, executors_consumer
+from leadplan_bus.topology import ensure_consumer, ensure_topology, queue_consumers
 from leadplan_executor.errors import UnfitServerError
 from leadplan_executor.settings import ExecutorSettings
 
@@ -18,9 +18,9 @@ _ANSWER_SECONDS = 1.0
 """A server that hasn't joined its cluster yet doesn't answer at all: ask again soon."""
 
 
-def shared_consumer(settings: ExecutorSettings) -> ConsumerConfig:
-    """The consumer that all executors share, as these settings want it."""
-    return executors_consumer(settings.lease_ms / 1000, settings.max_plans_in_queue_group)
+def shared_consumers(settings: ExecutorSettings) -> list[ConsumerConfig]:
+    """The consumers that all executors share, as these settings want them."""
+    return queue_consumers(settings.lease_ms / 1000, settings.max_plans_in_queue_group)
 
 
 async def prepare_server(nc: Client, settings: ExecutorSettings) -> None:
@@ -40,7 +40,8 @@ async def prepare_server(nc: Client, settings: ExecutorSettings) -> None:
     created = await ensure_topology(js, settings.retention, within_seconds=within)
     if created:
         log.info("streams created", streams=created)
-    await ensure_executors_consumer(js, shared_consumer(settings), within_seconds=within)
+    for consumer in shared_consumers(settings):
+        await ensure_consumer(js, consumer, within_seconds=within)
 
 
 async def _check(nc: Client, settings: ExecutorSettings) -> None:

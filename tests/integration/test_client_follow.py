@@ -156,6 +156,37 @@ async def test_a_plan_that_nobody_has_submitted_is_waited_for(bus: Bus, follow: 
     assert await reader.ended_with() == [plan_started(), completed(2)]
 
 
+def retried(sequence: int) -> LeadPlanEventPayload:
+    return event("PLAN_RETRIED", sequence, meta={"steps": []})
+
+
+async def test_a_retried_plan_is_followed_to_its_next_end(
+    bus: Bus, follow: Callable[..., Reader], eventually: Eventually
+):
+    await bus.store(plan_started(), completed(2), retried(3))
+    reader = follow(known_sequence=3)
+    await eventually(lambda: len(reader.got) == 3)
+    await bus.store(completed(4))
+    assert await reader.ended() == [plan_started(), completed(2), retried(3), completed(4)]
+
+
+async def test_an_end_before_a_known_event_is_not_the_end(
+    bus: Bus, follow: Callable[..., Reader], eventually: Eventually
+):
+    """As where the replica that answers lacks the newest events."""
+    await bus.without_republish()
+    await bus.store(plan_started(), completed(2))
+    reader = follow(known_sequence=3)
+    await eventually(lambda: len(reader.got) == 2)
+    await bus.store(retried(3), completed(4))
+    assert await reader.ended() == [plan_started(), completed(2), retried(3), completed(4)]
+
+
+async def test_a_known_event_may_be_the_end(bus: Bus, follow: Callable[..., Reader]):
+    await bus.store(plan_started(), completed(2))
+    assert await follow(known_sequence=2).ended() == [plan_started(), completed(2)]
+
+
 async def test_a_gap_in_the_feed_is_read_from_the_log(bus: Bus, follow: Callable[..., Reader], eventually: Eventually):
     await bus.without_republish()
     await bus.store(plan_started())

@@ -37,17 +37,27 @@ def explained(error: Exception) -> CommandError | None:
     # Imported here: commands that go well need none of these.
     from nats.errors import Error as NatsError
 
-    from leadplan_bus.errors import BusError, InvalidAddressError
-    from leadplan_client.errors import ClientError, GoalError, InvalidMonitorIdError, InvalidPlanIdError
+    from leadplan_bus.errors import AccessError, BusError, InvalidAddressError
+    from leadplan_cli.error_hints import with_hint
+    from leadplan_client.errors import (
+        ClientError,
+        GoalError,
+        InvalidMonitorIdError,
+        InvalidPlanIdError,
+        InvalidRequestError,
+    )
     from leadplan_responder.errors import ConfigurationError
 
     if isinstance(error, CommandError):
         return error
-    bad_use = (ConfigurationError, GoalError, InvalidAddressError, InvalidMonitorIdError, InvalidPlanIdError)
-    if isinstance(error, bad_use):
+    if isinstance(error, AccessError | InvalidAddressError):
+        return CommandError(str(error), exit_code=BAD_USE)
+    if isinstance(
+        error, ConfigurationError | GoalError | InvalidMonitorIdError | InvalidPlanIdError | InvalidRequestError
+    ):
         return CommandError(str(error), exit_code=BAD_USE)
     if isinstance(error, BusError | ClientError | ConnectionError):
-        return CommandError(str(error))
+        return CommandError(with_hint(error))
     if isinstance(error, NatsError):
         return CommandError(f"NATS: {error}")
     return None

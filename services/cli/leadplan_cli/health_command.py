@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from leadplan_cli.connection_options import connecting
 from leadplan_cli.errors import CommandError
 from leadplan_cli.examples import examples
 
@@ -19,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
             "leadplan health --service leadplan-executor",
             "leadplan health --tool HUNTER_ENRICH",
         ),
-    )(health)
+    )(connecting(health))
 
 
 def health(

@@ -14,7 +14,8 @@ import typer
 from leadplan_cli import leads_suppression_commands
 from leadplan_cli.errors import BAD_USE, CommandError, missing_extra
 from leadplan_cli.examples import examples
-from leadplan_cli.leads_options import AccountOption, DatabaseOption, JsonOption, moment
+from leadplan_cli.leads_options import AccountOption, DatabaseOption, JsonOption
+from leadplan_cli.moments import moment
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -100,7 +101,8 @@ def _leads() -> None:
 def list_lists(account: AccountOption = None, database: DatabaseOption = None, as_json: JsonOption = False) -> None:
     """Show the lists, with how many leads they hold."""
     from leadplan_cli.leads_database import lead_database
-    from leadplan_cli.leads_output import day, json_line, print_table
+    from leadplan_cli.leads_output import day, json_line
+    from leadplan_cli.text_tables import print_table
 
     with lead_database(database, account) as opened, opened.reading() as connection:
         summaries = _summaries(opened, connection)
@@ -204,7 +206,8 @@ def _filter(statuses: list[str] | None, since: str | None, new: bool) -> "LeadFi
 
 
 def _print_leads(found: "ListSummary", leads: list[dict[str, object]], total: int) -> None:
-    from leadplan_cli.leads_output import day, print_table
+    from leadplan_cli.leads_output import day
+    from leadplan_cli.text_tables import print_table
 
     if not leads:
         typer.echo(f"{found.name}: no leads{'' if not found.leads else f' of these; the list holds {found.leads}'}")

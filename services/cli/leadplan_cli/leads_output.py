@@ -1,35 +1,17 @@
-"""Leads, lists and suppressions as tables for people, JSON lines and CSV."""
+"""Leads, lists and suppressions as JSON lines and CSV."""
 
 import csv
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, TextIO
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from leadplan_contracts.times import format_time
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _PHONE_OR_NUMBER = re.compile(r"[+-][\d\s().-]+")
-_WIDE = 1000
-
-
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print aligned columns: as wide as the terminal, and whole where standard output is none."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
-    for heading in headings:
-        table.add_column(heading, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*(Text(_printable(value)) for value in row))
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDE, highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
 
 
 def json_line(value: Mapping[str, Any]) -> str:
@@ -94,12 +76,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _printable(value: Any) -> str:
-    # What others wrote about themselves must not steer the terminal.
-    text = "" if value is None else str(value)
-    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def _camel(name: str) -> str:

@@ -129,7 +129,8 @@ def suppressed(
     Of those who objected there is only the digest of the address (SHA-256), by which they are recognised.
     """
     from leadplan_cli.leads_database import lead_database
-    from leadplan_cli.leads_output import day, json_line, print_table
+    from leadplan_cli.leads_output import day, json_line
+    from leadplan_cli.text_tables import print_table
     from leadplan_leads.suppressions import list_suppressions
 
     with lead_database(database, account) as opened, opened.reading() as connection:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from leadplan_cli.connection_options import connecting
 from leadplan_cli.errors import BAD_USE, CommandError
 from leadplan_cli.examples import examples
 
@@ -35,21 +36,21 @@ def add_to(app: typer.Typer) -> None:
             "leadplan monitors list --account acct_3",
             "leadplan monitors list --json | jq -r .id",
         ),
-    )(list_monitors)
+    )(connecting(list_monitors))
     monitors.command(
         "remove",
         epilog=examples(
             "leadplan monitors remove weekly-dentists",
             "leadplan monitors remove --all --account acct_3",
         ),
-    )(remove)
+    )(connecting(remove))
     monitors.command(
         "fire",
         epilog=examples(
             "leadplan monitors fire weekly-dentists",
             "leadplan watch $(leadplan monitors fire weekly-dentists --json | jq -r .planId)",
         ),
-    )(fire)
+    )(connecting(fire))
     app.add_typer(monitors)
 
 

@@ -2,12 +2,12 @@
 
 # ruff: noqa: PLC0415 - each command imports what it needs when it runs
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from leadplan_cli.connection_options import connecting
 from leadplan_cli.errors import BAD_USE, CommandError
 from leadplan_cli.examples import examples
 
@@ -32,14 +32,14 @@ def add_to(app: typer.Typer) -> None:
             "leadplan submit plan.json --watch",
             "leadplan submit plan.json --json",
         ),
-    )(submit)
+    )(connecting(submit))
     app.command(
         "watch",
         epilog=examples(
             "leadplan watch plan_01HZX4",
             "leadplan watch plan_01HZX4 --json | jq -r .type",
         ),
-    )(watch)
+    )(connecting(watch))
 
 
 def plan(
@@ -97,14 +97,16 @@ def submit(
 ) -> None:
     """Put a plan into the work queue.
 
-    The server is the one that NATS_URL names. The plan is checked first, and every problem is listed. With --watch
-    the exit code is 0 when the plan succeeded and 1 when it didn't; without it, 0 means that the server has stored
-    the plan. The same plan sent twice runs once.
+    The plan is checked first, and every problem is listed. With --watch the exit code is 0 when the plan succeeded and
+    1 when it didn't; without it, 0 means that the server has stored the plan. The same plan sent twice runs once.
     """
+    from leadplan_cli.checked_submissions import checked_submission
     from leadplan_cli.running import run
+    from leadplan_cli.submission_files import read_submission
 
-    body = _read(file)
-    last = run(_submit(body, _checked_plan_id(body), watch, as_json))
+    body = read_submission(file)
+    plan_id = checked_submission(body, ", and nothing was sent").plan.id
+    last = run(_submit(body, plan_id, watch, as_json))
     if last is not None:
         _exit_after(last)
 
@@ -149,27 +151,6 @@ def _print_submission(submission: Any, output: Path | None) -> None:
     except OSError as error:
         raise CommandError(f"can't write {output}: {error.strerror}", exit_code=BAD_USE) from error
     typer.echo(f"wrote {output}; next: leadplan submit {output} --watch", err=True)
-
-
-def _read(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise CommandError(f"can't read {file}: {error.strerror}", exit_code=BAD_USE) from error
-
-
-def _checked_plan_id(body: bytes) -> str:
-    from leadplan_cli.plan_lines import problem_lines
-    from leadplan_contracts import PlanRejectedError
-    from leadplan_contracts.validation import read_plan_submission
-
-    try:
-        return read_plan_submission(body).plan.id
-    except PlanRejectedError as error:
-        lines = ["this is no valid submission ({plan, user} as `leadplan plan` prints it), and nothing was sent:"]
-        raise CommandError("\n".join(lines + problem_lines(error.problems)), exit_code=BAD_USE) from error
 
 
 async def _submit(body: bytes, plan_id: str, watching: bool, as_json: bool) -> "LeadPlanEventPayload | None":

@@ -3,13 +3,17 @@
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from leadplan_cli.errors import CommandError
+
 if TYPE_CHECKING:
     from nats.aio.client import Client
+
+    from leadplan_bus.errors import CannotConnectError
+    from leadplan_cli.connection_choice import ConnectionChoice
 
 T = TypeVar("T")
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -49,16 +53,34 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 @contextlib.asynccontextmanager
 async def connected(purpose: str, url: str | None = None, *, within_seconds: float = 5.0) -> "AsyncIterator[Client]":
-    """A connection to the server that NATS_URL names, closed at the end.
+    """A connection to the server at ``url``, or to the one that options, environment and contexts choose.
+
+    It is closed at the end.
 
     Raises:
-        leadplan_bus.errors.CannotConnectError: no server answered.
+        CommandError: no server answered, or what was given to connect with can't be used.
     """
-    from leadplan_bus.connection import DEFAULT_URL, connect  # noqa: PLC0415
+    from leadplan_bus.connection import connect  # noqa: PLC0415
+    from leadplan_bus.errors import CannotConnectError  # noqa: PLC0415
+    from leadplan_cli.connection_choice import choose_connection, server_at  # noqa: PLC0415
 
-    nc = await connect(url or os.environ.get("NATS_URL", DEFAULT_URL), name=purpose, within_seconds=within_seconds)
+    choice = choose_connection() if url is None else server_at(url)
+    try:
+        nc = await connect(choice.url, name=purpose, within_seconds=within_seconds, access=choice.access)
+    except CannotConnectError as error:
+        raise CommandError(_no_server(error, choice)) from error
     try:
         yield nc
     finally:
         if not nc.is_closed:
             await nc.close()
+
+
+def _no_server(error: "CannotConnectError", choice: "ConnectionChoice") -> str:
+    reason = error.reason.removeprefix("nats: ").strip("'")
+    said = f"no NATS server answered at {error.address} within {error.seconds:g} s ({reason})"
+    if "authorization" in reason.lower() or "authentication" in reason.lower():
+        return f"{said}; credentials shown to it: {choice.credentials or 'none'}; try leadplan context show"
+    if choice.address_from == "default":
+        return f"{said}; start one (leadplan dev), or say where it is: --server, --context or NATS_URL"
+    return f"{said}; is it running, and is the address right? It is from: {choice.address_from}"

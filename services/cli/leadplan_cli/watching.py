@@ -17,9 +17,11 @@ from leadplan_contracts.events import PlanCompleted, PlanRejected
 _PATIENCE_SECONDS = 3.0
 
 
-async def watch(nc: Client, plan_id: str, *, as_json: bool, submission: int | None = None) -> LeadPlanEventPayload:
-    """Show a plan's events until it ends; returns the last one."""
-    events = PlanClient(nc).follow(plan_id, submission=submission)
+async def watch(
+    nc: Client, plan_id: str, *, as_json: bool, submission: int | None = None, known_sequence: int = 0
+) -> LeadPlanEventPayload:
+    """Show a plan's events until it ends; returns the last one. The arguments are those of ``PlanClient.follow``."""
+    events = PlanClient(nc).follow(plan_id, submission=submission, known_sequence=known_sequence)
     last: LeadPlanEventPayload | None = None
     async with display_for(plan_id, as_json=as_json) as display, _hint_after_silence(plan_id) as hint:
         async for event in events:

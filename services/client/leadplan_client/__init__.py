@@ -1,19 +1,25 @@
-"""What a Supervisor or a UI needs: build a plan from a goal, submit it, follow it, fetch its result; see to monitors.
+"""What a Supervisor or a UI needs: build a plan from a goal, submit, follow and steer it, fetch its result; monitors.
 
 It needs nats-py and msgspec only.
 """
 
 from leadplan_client.client import PlanClient
+from leadplan_client.control import PlanControl
 from leadplan_client.errors import (
     ClientError,
     ConnectionLostError,
+    ControlRefusedError,
     EventsLostError,
+    ExecutorSilentError,
     GoalError,
     InvalidMonitorIdError,
     InvalidPlanIdError,
+    InvalidRequestError,
     NoAnswerError,
+    NoExecutorError,
     PlanNotFinishedError,
     PlanTooLargeError,
+    RequestTooLargeError,
     StreamsMissingError,
     SubmissionError,
     SubmissionRefusedError,
@@ -21,6 +27,7 @@ from leadplan_client.errors import (
     SubmissionUnconfirmedError,
     UnknownMonitorError,
     UnknownPlanError,
+    UnreadableAnswerError,
     UnreadableEventError,
     UnreadableMonitorError,
 )
@@ -31,19 +38,25 @@ from leadplan_client.planner import plan_lead_generation
 __all__ = [
     "ClientError",
     "ConnectionLostError",
+    "ControlRefusedError",
     "EventsLostError",
+    "ExecutorSilentError",
     "FiredRun",
     "GoalError",
     "InvalidMonitorIdError",
     "InvalidPlanIdError",
+    "InvalidRequestError",
     "Monitor",
     "MonitorClient",
     "MonitorRun",
     "MonitorStep",
     "NoAnswerError",
+    "NoExecutorError",
     "PlanClient",
+    "PlanControl",
     "PlanNotFinishedError",
     "PlanTooLargeError",
+    "RequestTooLargeError",
     "StreamsMissingError",
     "SubmissionError",
     "SubmissionRefusedError",
@@ -51,6 +64,7 @@ __all__ = [
     "SubmissionUnconfirmedError",
     "UnknownMonitorError",
     "UnknownPlanError",
+    "UnreadableAnswerError",
     "UnreadableEventError",
     "UnreadableMonitorError",
     "plan_lead_generation",

@@ -9,8 +9,10 @@ from msgspec import UNSET
 from nats.aio.client import Client
 
 from leadplan_bus.claim_check import ClaimCheck
-from leadplan_client.errors import InvalidPlanIdError
+from leadplan_client.control import PlanControl
+from leadplan_client.control_requests import DEFAULT_CONTROL_SECONDS
 from leadplan_client.following import DEFAULT_REREAD_SECONDS, READS_AT_ONCE, PlanFollower
+from leadplan_client.plan_ids import checked_plan_id
 from leadplan_client.results import PlanResults
 from leadplan_client.submission import MESSAGE_ID_HEADER, publish_submission
 from leadplan_contracts import (
@@ -21,11 +23,11 @@ from leadplan_contracts import (
     PlanSubmission,
     SupervisorUserContext,
 )
-from leadplan_contracts.wire import PlanId, encode
+from leadplan_contracts.wire import encode
 
 
-class PlanClient:
-    """Submits plans, follows them and fetches their results.
+class PlanClient(PlanControl):
+    """Submits plans, follows them, steers them and fetches their results.
 
         nc = await leadplan_bus.connection.connect(url, name="my-service")
         client = PlanClient(nc)
@@ -35,9 +37,11 @@ class PlanClient:
 
     Args:
         nc: an open connection; it stays the caller's to close.
+        control_seconds: how long ``PlanControl``'s methods (``status``, ``cancel`` and so on) wait for an answer.
     """
 
-    def __init__(self, nc: Client) -> None:
+    def __init__(self, nc: Client, *, control_seconds: float = DEFAULT_CONTROL_SECONDS) -> None:
+        super().__init__(nc, control_seconds=control_seconds)
         self._nc = nc
         self._js = nc.jetstream()
         self._claim_check = ClaimCheck(self._js)
@@ -72,6 +76,7 @@ class PlanClient:
         plan_id: str,
         *,
         submission: int | None = None,
+        known_sequence: int = 0,
         reread_seconds: float = DEFAULT_REREAD_SECONDS,
     ) -> AsyncIterator[LeadPlanEventPayload]:
         """A plan's events from the first one, without gaps, then live, until the plan ends.
@@ -84,6 +89,8 @@ class PlanClient:
         Args:
             plan_id: the plan.
             submission: what ``submit`` returned. Rejections of other submissions are then told from this one's.
+            known_sequence: an event that is known to be stored, such as ``ControlReply.sequence`` of a retry: the
+                plan's end before it isn't taken for its end.
             reread_seconds: the log is read again after so long a silence, and after a reconnect.
 
         Raises:
@@ -96,6 +103,7 @@ class PlanClient:
             self._nc,
             checked_plan_id(plan_id),
             submission=submission,
+            known_sequence=known_sequence,
             reread_seconds=reread_seconds,
             reads=self._reads,
         ).events()
@@ -127,15 +135,3 @@ class PlanClient:
         if result.data_ref is not None:
             return msgspec.json.decode(await self._claim_check.get(result.data_ref))
         return None if result.data is UNSET else msgspec.json.decode(result.data)
-
-
-def checked_plan_id(plan_id: str) -> str:
-    """The id, if it is one; a text such as ``*`` would otherwise become a subject with a wildcard.
-
-    Raises:
-        InvalidPlanIdError: it isn't.
-    """
-    try:
-        return str(msgspec.convert(plan_id, PlanId))
-    except msgspec.ValidationError:
-        raise InvalidPlanIdError(plan_id) from None

@@ -16,13 +16,22 @@ ClientError
 ├── SubmissionRejectedError       the plan's author: every problem with path, code and message
 ├── EventsLostError               the operator: the log no longer holds the plan's first events
 ├── UnreadableEventError          the operator: the log holds something that is no event of this contract
+├── InvalidRequestError           the caller: a control request that no executor would take
+├── RequestTooLargeError          the caller: a request that doesn't fit into a message
+├── ControlRefusedError           the caller: an executor says why it didn't do what was asked for
+├── NoExecutorError               the operator: nobody answers control requests
+├── ExecutorSilentError           the operator: executors have the request and don't answer it
+├── UnreadableAnswerError         the operator: the answer to a control request isn't of this contract
 ├── NoAnswerError                 the operator: the NATS server didn't answer in time
 └── ConnectionLostError           the operator: the NATS connection is closed for good
 
 What the server itself lacks is told by ``leadplan_bus.errors`` (JetStream is off, data has aged out).
 """
 
+from collections.abc import Sequence
+
 from leadplan_contracts import PlanProblem
+from leadplan_contracts.control import ControlErrorCode
 
 
 class ClientError(Exception):
@@ -122,12 +131,18 @@ class StreamsMissingError(ClientError):
 
 
 class UnknownPlanError(ClientError):
-    """Nothing is stored under this id: it is wrong, has aged out, or the plan still waits for an executor."""
+    """Nothing is stored under this id: it is wrong, has aged out, or the plan still waits for an executor.
 
-    def __init__(self, plan_id: str) -> None:
+    Args:
+        plan_id: the plan.
+        message: what an executor said of it.
+    """
+
+    def __init__(self, plan_id: str, message: str | None = None) -> None:
         self.plan_id = plan_id
         super().__init__(
-            f"nothing is known of plan {plan_id}: the id is wrong, it aged out, or no executor has taken it yet"
+            message
+            or f"nothing is known of plan {plan_id}: the id is wrong, it aged out, or no executor has taken it yet"
         )
 
 
@@ -190,6 +205,75 @@ class UnreadableEventError(ClientError):
         super().__init__(
             f"message {stream_sequence} in the log of plan {plan_id} is no event of this contract version: {reason}"
         )
+
+
+class InvalidRequestError(ClientError, ValueError):
+    """A control request that no executor would take, such as one with a reason that is too long; nothing was sent."""
+
+    def __init__(self, endpoint: str, problem: str) -> None:
+        super().__init__(f"this is no request to {endpoint} a plan: {problem}")
+
+
+class RequestTooLargeError(ClientError):
+    """A control request is over the server's ``max_payload``; nothing was sent.
+
+    Attributes:
+        size: bytes of the request.
+        limit: bytes that the server takes.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(f"the request is too large for a message: {size} bytes, the server takes {limit}")
+
+
+class ControlRefusedError(ClientError):
+    """An executor didn't do what was asked for; the message says why and what to do.
+
+    Attributes:
+        code: why, as a ``ControlErrorCode``; the text itself where it is a code of a newer executor.
+        plan_id: the plan, where the answer names one.
+        problems: what is wrong with the request, where it was none; the message tells them too.
+    """
+
+    def __init__(
+        self,
+        code: ControlErrorCode | str,
+        message: str,
+        plan_id: str | None = None,
+        problems: Sequence[PlanProblem] = (),
+    ) -> None:
+        self.code = code
+        self.plan_id = plan_id
+        self.problems = list(problems)
+        super().__init__(message)
+
+
+class NoExecutorError(ClientError):
+    """Nobody serves the control endpoints."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        super().__init__(f"no executor answers on {subject}: start one (leadplan executor)")
+
+
+class ExecutorSilentError(ClientError):
+    """Nobody answered in time, though somebody may have got the request. Asking again is safe."""
+
+    def __init__(self, subject: str, seconds: float) -> None:
+        self.subject = subject
+        super().__init__(
+            f"no answer came on {subject} within {seconds:g} s: ask again; if that doesn't help, look at the logs of "
+            "the executors, and whether this NATS user may use the subject"
+        )
+
+
+class UnreadableAnswerError(ClientError):
+    """An answer isn't what this contract version says: it comes from a newer executor, or from another program."""
+
+    def __init__(self, endpoint: str, reason: str) -> None:
+        super().__init__(f"the answer of plans.{endpoint} can't be read: {reason} (does a newer executor run there?)")
 
 
 class NoAnswerError(ClientError):

@@ -52,7 +52,7 @@ class PlanFollower:
 
     Args:
         nc: the connection.
-        plan_id, submission, reread_seconds: see ``PlanClient.follow``.
+        plan_id, submission, known_sequence, reread_seconds: see ``PlanClient.follow``.
         reads: bounds how many followers on the connection read their logs at the same time.
     """
 
@@ -62,6 +62,7 @@ class PlanFollower:
         plan_id: str,
         *,
         submission: int | None = None,
+        known_sequence: int = 0,
         reread_seconds: float = DEFAULT_REREAD_SECONDS,
         reads: asyncio.Semaphore,
     ) -> None:
@@ -72,7 +73,8 @@ class PlanFollower:
         self._submission = submission
         self._reread_seconds = reread_seconds
         self._seen = 0  # sequence of the newest event that was passed on
-        self._announced = 0  # newest sequence that the feed has shown
+        self._known_sequence = known_sequence
+        self._announced = known_sequence  # newest sequence that is known to be stored
         self._log_position = 0  # stream sequence of the newest message of the log that was read
         self._rejects_position = 0
         self._rejection_announced = 0
@@ -107,7 +109,9 @@ class PlanFollower:
                 await subscription.unsubscribe()
 
     def _is_end(self, event: LeadPlanEventPayload) -> bool:
-        return self._is_own(event) if isinstance(event, PlanRejected) else isinstance(event, PlanCompleted)
+        if isinstance(event, PlanRejected):
+            return self._is_own(event)
+        return isinstance(event, PlanCompleted) and self._seen >= self._known_sequence
 
     def _is_own(self, rejection: PlanRejected) -> bool:
         return self._seen == 0 if self._submission is None else rejection.meta.submission == self._submission
@@ -148,7 +152,7 @@ class PlanFollower:
 
     @property
     def _lags(self) -> bool:
-        """Whether the feed has shown something stored that hasn't been read."""
+        """Whether something is known to be stored that hasn't been read."""
         return self._announced > self._seen or self._rejection_announced > self._rejects_position
 
     async def _read_stored(self) -> list[LeadPlanEventPayload]:

@@ -5,7 +5,7 @@ live-only and rejection events have none.
 """
 
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta, Raw, field
@@ -273,9 +273,12 @@ LeadPlanEventPayload: TypeAlias = (
 _decoder: msgspec.json.Decoder[LeadPlanEventPayload] = msgspec.json.Decoder(LeadPlanEventPayload)
 
 
+_TYPES = {model: LeadPlanEventType(str(model.__struct_config__.tag)) for model in get_args(LeadPlanEventPayload)}
+
+
 def event_type(event: LeadPlanEventPayload) -> LeadPlanEventType:
     """The event's type, as it stands in ``type``."""
-    return LeadPlanEventType(str(type(event).__struct_config__.tag))
+    return _TYPES[type(event)]
 
 
 def decode_event(body: bytes) -> LeadPlanEventPayload:

@@ -25,9 +25,7 @@ class LeadToolExecutionEnv(WireModel, kw_only=True, frozen=True):
     step_id: StepId
     attempt: Annotated[int, Meta(ge=1)]
     idempotency_key: Annotated[str, Meta(description="`<planId>:<stepId>`, the same for every attempt of the step.")]
-    round: Annotated[int, Meta(ge=1, description="Of a plan that was retried: 2, 3 … Absent means 1.")] | None = (
-        None
-    )
+    round: Annotated[int, Meta(ge=1, description="Of a plan that was retried: 2, 3 … Absent means 1.")] | None = None
     deadline: Timestamp
     timeout_ms: Annotated[int, Meta(ge=1)]
     user: SupervisorUserContext

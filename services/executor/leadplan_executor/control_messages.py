@@ -70,12 +70,14 @@ class WakeMessage(WireModel, kw_only=True, frozen=True):
             the plan up in the meantime, and this message is void.
         directive: what is asked for; None where time alone wakes the plan.
         reply_to: where the outcome is told; None where nobody waits for it.
+        relays: how often the plan was handed on by such a message since somebody made something of it.
     """
 
     plan_id: PlanId
     after: int
     directive: Directive | None = None
     reply_to: str | None = None
+    relays: int = 0
 
 
 class Outcome(WireModel, kw_only=True, frozen=True):
@@ -117,6 +119,13 @@ def outcome(run: PlanRun, verdict: Verdict) -> Outcome:
             )
         case _:
             assert_never(verdict)
+
+
+def as_changed(result: Outcome) -> Outcome:
+    """The same outcome, told to whoever asked for what the log holds already: it was their request that did it."""
+    if result.reply is None:
+        return result
+    return Outcome(reply=msgspec.structs.replace(result.reply, changed=True))
 
 
 def refusal(plan_id: str, code: ControlErrorCode, message: str) -> Outcome:

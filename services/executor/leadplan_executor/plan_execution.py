@@ -5,6 +5,7 @@ and stop what is under way and not due. Nothing is decided here; no status is co
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from enum import Enum, auto
@@ -411,8 +412,16 @@ class PlanExecution:
             self._ended.set_exception(error)
 
     def _note(self, event: LeadPlanEventPayload) -> None:
-        fields: dict[str, Any] = {"event_type": event_type(event), "sequence": event.sequence}
-        if isinstance(event, StepEvent):
-            index = self.run.index_of[event.step.id]
-            fields |= {"step_id": event.step.id, "tool": event.step.tool, "attempt": self.run.steps[index].attempts}
-        self._log.info("stored", **fields)
+        """A line for each event of the plan as a whole; those of its steps stand in its log, and here for debugging."""
+        if not isinstance(event, StepEvent):
+            self._log.info("stored", event_type=event_type(event), sequence=event.sequence)
+        elif self._log.is_enabled_for(logging.DEBUG):
+            step = self.run.steps[self.run.index_of[event.step.id]]
+            self._log.debug(
+                "stored",
+                event_type=event_type(event),
+                sequence=event.sequence,
+                step_id=event.step.id,
+                tool=event.step.tool,
+                attempt=step.attempts,
+            )

@@ -12,6 +12,7 @@ from leadplan_contracts.error_codes import StepErrorCode
 from leadplan_executor.clock import now_ms
 from leadplan_executor.core import GivenUp, Input, PlanRun
 from leadplan_executor.core.status import plan_state
+from leadplan_executor.core.waiting import is_waiting
 from leadplan_executor.deliveries import PlanDelivery
 from leadplan_executor.plan_execution import Ending, Limits, PlanExecution
 from leadplan_executor.plan_index import PlanIndex
@@ -20,6 +21,10 @@ from leadplan_executor.plan_timers import PlanTimers
 from leadplan_executor.tool_calls import ToolCaller
 
 log = structlog.get_logger(__name__)
+
+
+_MOST_RELAYS = 2
+_SETTLE_SECONDS = 0.25
 
 
 class RunLimits(NamedTuple):
@@ -143,6 +148,34 @@ class PlanRuns:
                 await self._park(delivery, execution)
             case Ending.HANDED_BACK:
                 await delivery.hand_back()
+
+    async def take_over(
+        self, delivery: PlanDelivery, run: PlanRun, last_stored: int, first: Input, *, relays: int = 0
+    ) -> None:
+        """Go on with a plan whose message was delivered again.
+
+        Where the plan only waits, whoever had it before may have parked it, and its acknowledgement may still be on its
+        way: it takes the message off the queue for whoever holds it by then. So such a plan is held by a message of its
+        own, and this one is settled once that has happened. Not again and again: a plan that crashes its executors
+        while it waits must be known by its message.
+
+        Args:
+            delivery: what it was held by, and is held by now.
+            run: its state.
+            last_stored: stream sequence of its last event.
+            first: ``TakenOver``.
+            relays: how often it was handed on like this since somebody made something of it.
+
+        Raises:
+            FenceLostError: another executor has the plan; its delivery isn't settled.
+            nats.errors.Error: the server didn't answer; likewise.
+        """
+        expired = now_ms() >= self._expires_at(run)
+        if self._draining or expired or relays >= _MOST_RELAYS or not is_waiting(run):
+            await self.execute(delivery, run, last_stored, (first,))
+            return
+        await self._timers.wake(run.plan_id, last_stored, relays + 1)
+        await delivery.hand_back(_SETTLE_SECONDS)
 
     async def give_up(
         self, delivery: PlanDelivery, run: PlanRun, last_stored: int, first: Input, ending: GivenUp

@@ -71,6 +71,21 @@ class PlanTimers:
                 log.warning("a plan's timer can't be set, trying again", plan_id=plan_id, problem=repr(error))
                 await asyncio.sleep(_SET_AGAIN_SECONDS)
 
+    async def wake(self, plan_id: str, after: int, relays: int) -> None:
+        """Have a plan taken up now, held by a message of its own; sent twice, there is one.
+
+        Args:
+            plan_id: which.
+            after: stream sequence of the plan's last event.
+            relays: see ``WakeMessage``.
+
+        Raises:
+            nats.errors.Error: the server didn't answer, or refused.
+        """
+        body = encode(WakeMessage(plan_id=plan_id, after=after, relays=relays))
+        headers = {"Nats-Msg-Id": f"wake:{plan_id}:{after}"}
+        await self._js.publish(subjects.plan_wake_subject(plan_id), body, headers=headers)
+
     async def forget(self, plan_id: str, ended: int) -> None:
         """Take away the timer of a plan that has ended. Never fails: one that stays fires for nothing.
 

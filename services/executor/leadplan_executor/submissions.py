@@ -164,7 +164,7 @@ class SubmissionHandler:
                 if ending is not None:
                     await self._runs.give_up(delivery, run, folded.last_stored, first, ending)
                 else:
-                    await self._runs.execute(delivery, run, folded.last_stored, (first,))
+                    await self._runs.take_over(delivery, run, folded.last_stored, first)
             except FenceLostError:
                 if run.sequence != sequence:
                     raise

@@ -5,7 +5,6 @@ PLAN_RETRIED). A wake message becomes that one when its executor's first append 
 only. Whatever held the plan before is void from then on, as a second copy of a submission is.
 """
 
-from collections.abc import Sequence
 from functools import partial
 
 import msgspec
@@ -17,9 +16,9 @@ from leadplan_contracts import PlanProblem
 from leadplan_contracts.control import ControlErrorCode
 from leadplan_contracts.error_codes import RejectionCode
 from leadplan_contracts.wire import encode
-from leadplan_executor.control_messages import NOT_HELD, Outcome, WakeMessage, outcome, read_wake, refusal
-from leadplan_executor.core import GivenUp, Input, PlanRun, TakenOver
-from leadplan_executor.core.control import Granted, NewHolder, Verdict, judge_control
+from leadplan_executor.control_messages import NOT_HELD, Outcome, WakeMessage, as_changed, outcome, read_wake, refusal
+from leadplan_executor.core import GivenUp, PlanRun, TakenOver
+from leadplan_executor.core.control import Granted, NewHolder, Verdict, judge_control, was_carried_out
 from leadplan_executor.deliveries import PlanDelivery
 from leadplan_executor.errors import FenceLostError
 from leadplan_executor.plan_log import FoldedLog, PlanLog
@@ -102,12 +101,17 @@ class WakeHandler:
             await self._runs.give_up(delivery, run, last_stored, taken, ending)
             return
         verdict = self._judge(delivery, wake, run)
-        first = _inputs(run, taken, verdict)
-        if not first or (not held and verdict is not None and not isinstance(verdict, Granted)):
-            await self._void(delivery, wake, outcome(run, verdict) if verdict is not None else NOT_HELD)
-            return
-        tell = partial(self._tell_later, wake, run, verdict)
-        await self._runs.execute(delivery, run, last_stored, first, tell)
+        if isinstance(verdict, Granted):
+            first = verdict.inputs if run.completed else (taken, *verdict.inputs)
+            await self._runs.execute(delivery, run, last_stored, first, partial(self._tell_later, wake, run, verdict))
+        elif held:
+            # Its executor died, before or after it had done what was asked.
+            await self._tell(wake, _told(wake, run, verdict))
+            await self._runs.take_over(delivery, run, last_stored, taken, relays=wake.relays)
+        elif verdict is not None or run.completed:
+            await self._void(delivery, wake, NOT_HELD if verdict is None else outcome(run, verdict))
+        else:
+            await self._runs.execute(delivery, run, last_stored, (taken,))
 
     def _judge(self, delivery: PlanDelivery, wake: WakeMessage, run: PlanRun) -> Verdict | None:
         """The verdict on what is asked for; None where nothing is.
@@ -122,9 +126,8 @@ class WakeHandler:
         await self._tell(wake, result)
         await delivery.ack()
 
-    def _tell_later(self, wake: WakeMessage, run: PlanRun, verdict: Verdict | None) -> None:
-        if verdict is not None:
-            self._runs.aside(self._tell(wake, outcome(run, verdict)))
+    def _tell_later(self, wake: WakeMessage, run: PlanRun, verdict: Verdict) -> None:
+        self._runs.aside(self._tell(wake, outcome(run, verdict)))
 
     async def _tell(self, wake: WakeMessage, result: Outcome) -> None:
         if wake.reply_to is None:
@@ -135,14 +138,16 @@ class WakeHandler:
             log.warning("an outcome can't be told", plan_id=wake.plan_id, problem=repr(error))
 
 
-def _inputs(run: PlanRun, taken: TakenOver, verdict: Verdict | None) -> Sequence[Input]:
-    """What is fed to the plan first; nothing where the plan has ended and no new round was granted."""
-    asked = verdict.inputs if isinstance(verdict, Granted) else ()
-    return asked if run.completed else (taken, *asked)
+def _told(wake: WakeMessage, run: PlanRun, verdict: Verdict | None) -> Outcome:
+    """The outcome of a message that was delivered again; of a request that had been carried out, as if just now."""
+    if verdict is None or wake.directive is None:
+        return NOT_HELD
+    result = outcome(run, verdict)
+    return as_changed(result) if was_carried_out(run, wake.directive.read()) else result
 
 
 def _reason(wake: WakeMessage, run: PlanRun, *, held: bool) -> str:
-    if held:
+    if held or wake.relays:
         return f"{run.executor} no longer held it"
     if wake.directive is None:
         return "its time had come"

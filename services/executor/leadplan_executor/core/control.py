@@ -96,6 +96,11 @@ def _judge_repeat(run: PlanRun, request: ControlRequest) -> Verdict | None:
     return _decided(run, request, left)
 
 
+def was_carried_out(run: PlanRun, request: ControlRequest) -> bool:
+    """Whether the plan's log holds what this very request led to."""
+    return request.request_id is not None and (_leads_to(request), request.request_id) in run.requests
+
+
 def _leads_to(request: ControlRequest) -> LeadPlanEventType:
     match request:
         case CancelRequest():

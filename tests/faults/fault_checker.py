@@ -9,17 +9,24 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 from core_invariants import check_log
+from fault_control import Answer, Asked
 from fault_ledger import ONCE_TOOLS, Entry, What
 
 from leadplan_contracts import LeadGenExecutionResult, LeadGenPlan, LeadGenStepResult, LeadPlanEventPayload
 from leadplan_contracts.events import (
+    PlanCancelling,
     PlanCompleted,
+    PlanPaused,
     PlanResumed,
+    PlanRetried,
     PlanStarted,
+    PlanUnpaused,
+    StepApproved,
+    StepDenied,
     StepEvent,
     StepFailed,
     StepSkipped,
@@ -32,6 +39,15 @@ from leadplan_executor.core import PlanRun, evolve
 from leadplan_executor.core.errors import CoreError
 
 _FINAL = (StepSucceeded, StepFailed, StepSkipped)
+_ASKED_FOR = (PlanCancelling, PlanPaused, PlanUnpaused, PlanRetried, StepApproved, StepDenied)
+_EVENTS_OF = {
+    "cancel": ("PLAN_CANCELLING",),
+    "pause": ("PLAN_PAUSED",),
+    "resume": ("PLAN_UNPAUSED",),
+    "retry": ("PLAN_RETRIED",),
+    "approve": ("STEP_APPROVED", "STEP_DENIED"),
+}
+_NEVER = 2**63
 
 
 class Violation(NamedTuple):
@@ -69,7 +85,8 @@ class Evidence:
         rejected: whether a rejection is stored for it.
         ledger: what the tools received and did for it, in order.
         followed: for each follower of the live feed, the bodies that it ended with once it had repaired its gaps.
-        results: step results that a large plan's result refers to, where it does.
+        results: step results that a large plan's result refers to, where it does, by the event's number.
+        asked: what people asked of it, and what they were told.
     """
 
     plan: LeadGenPlan
@@ -77,7 +94,8 @@ class Evidence:
     rejected: bool = False
     ledger: list[Entry] = field(default_factory=list)
     followed: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
-    results: list[LeadGenStepResult] | None = None
+    results: Mapping[int, list[LeadGenStepResult]] = field(default_factory=dict)
+    asked: Sequence[Asked] = ()
 
 
 class _Read(NamedTuple):
@@ -90,6 +108,13 @@ class _Read(NamedTuple):
 
     def stored(self) -> Iterator[tuple[Stored, LeadPlanEventPayload]]:
         return zip(self.evidence.log, self.events, strict=True)
+
+    def rounds(self) -> Iterator[tuple[int, Stored, LeadPlanEventPayload]]:
+        """What is stored, with the number of the round that it belongs to."""
+        number = 1
+        for stored, event in self.stored():
+            number += isinstance(event, PlanRetried)
+            yield number, stored, event
 
 
 def violations(evidence: Evidence) -> list[Violation]:
@@ -113,8 +138,9 @@ def violations(evidence: Evidence) -> list[Violation]:
 
 def _event_of(stored: Stored, evidence: Evidence) -> LeadPlanEventPayload:
     event = decode_event(stored.body)
-    if isinstance(event, PlanCompleted) and evidence.results is not None:
-        result: LeadGenExecutionResult = msgspec.structs.replace(event.result, step_results=evidence.results)
+    results = evidence.results.get(event.sequence or 0)
+    if isinstance(event, PlanCompleted) and results is not None:
+        result: LeadGenExecutionResult = msgspec.structs.replace(event.result, step_results=results)
         return msgspec.structs.replace(event, result=result)
     return event
 
@@ -135,53 +161,78 @@ def _fence(read: _Read) -> Iterator[Violation]:
 
 
 def _one_executor_at_a_time(read: _Read) -> Iterator[str]:
-    """Rule 4: who appends is who started the plan, or took it over last."""
+    """Rule 4: who appends is who started the plan, took it over last, or began its round."""
     owner: str | None = None
     for stored, event in read.stored():
-        if isinstance(event, PlanStarted | PlanResumed):
+        if isinstance(event, PlanStarted | PlanResumed | PlanRetried):
             owner = event.meta.executor
         if stored.executor != owner:
             yield f"event {event.sequence} was appended by {stored.executor} while {owner} held the plan"
 
 
 def _final_events_are_stored_before_what_follows(read: _Read) -> Iterator[str]:
-    """Rule 5: no tool is asked before the ends of all steps that its step depends on are stored."""
-    ended_at = {event.step.id: stored.at for stored, event in read.stored() if isinstance(event, _FINAL)}
+    """Rule 5: no tool is asked before the ends of all steps that its step depends on are stored, and its approval."""
+    steps = {step.id: step for step in read.evidence.plan.steps}
+    ended_at, approved_at = _times_of(read, _FINAL), _times_of(read, (StepApproved,))
     for entry in read.evidence.ledger:
         if entry.what is not What.REQUEST:
             continue
-        step = next((step for step in read.evidence.plan.steps if step.id == entry.step_id), None)
+        step = steps.get(entry.step_id)
         if step is None:
             yield f"a request for step {entry.step_id}, which the plan hasn't"
             continue
-        early = [name for name in step.dependencies if ended_at.get(name, entry.at + 1) > entry.at]
+        early = [name for name in step.dependencies if _at(ended_at, name, entry.round) > entry.at]
         if early:
             yield f"{step.id} was asked before the end of {', '.join(early)} was stored"
+        if step.requires_approval and approved_at.get((entry.round, step.id), entry.at + 1) > entry.at:
+            yield f"{step.id} was asked before anybody's approval was stored"
+
+
+_Times: TypeAlias = Mapping[tuple[int, str], int]
+
+
+def _times_of(read: _Read, kinds: tuple[type[StepEvent], ...]) -> _Times:
+    """When such an event of a step was stored, by round and step."""
+    return {(number, event.step.id): stored.at for number, stored, event in read.rounds() if isinstance(event, kinds)}
+
+
+def _at(times: _Times, step_id: str, round_number: int) -> int:
+    """When it was so in this round, or in the last one before that the step ran in; later than anything if never."""
+    found = (times[number, step_id] for number in range(round_number, 0, -1) if (number, step_id) in times)
+    return next(found, _NEVER)
+
+
+_Attempt: TypeAlias = tuple[int, str, int]
+"""Round, step and attempt."""
 
 
 def _attempts_are_sent_once_unless_taken_over(read: _Read) -> Iterator[str]:
     """Retries come from one place: a request is repeated only by who took the plan over, or for a busy tool."""
-    allowed = _requests_explained(read)
-    busy = Counter((entry.step_id, entry.attempt) for entry in read.evidence.ledger if entry.what is What.BUSY)
-    sent = Counter((entry.step_id, entry.attempt) for entry in read.evidence.ledger if entry.what is What.REQUEST)
-    for (step_id, attempt), count in sent.items():
-        explained = allowed.get((step_id, attempt), 0) + busy[step_id, attempt]
+    allowed, sent, busy = _requests_explained(read), _counted(read, What.REQUEST), _counted(read, What.BUSY)
+    for which, count in sent.items():
+        explained = allowed.get(which, 0) + busy[which]
         if count > explained:
-            yield f"attempt {attempt} of {step_id} was sent {count} times, {explained} are explained"
+            round_number, step_id, attempt = which
+            where = f" in round {round_number}" if round_number > 1 else ""
+            yield f"attempt {attempt} of {step_id}{where} was sent {count} times, {explained} are explained"
 
 
-def _requests_explained(read: _Read) -> dict[tuple[str, int], int]:
+def _counted(read: _Read, what: What) -> Counter[_Attempt]:
+    return Counter((entry.round, entry.step_id, entry.attempt) for entry in read.evidence.ledger if entry.what is what)
+
+
+def _requests_explained(read: _Read) -> dict[_Attempt, int]:
     """For each stored attempt: one request, and one more for each take-over while it was under way."""
-    explained: dict[tuple[str, int], int] = {}
-    under_way: dict[str, int] = {}
-    for event in read.events:
+    explained: dict[_Attempt, int] = {}
+    under_way: dict[str, _Attempt] = {}
+    for number, _, event in read.rounds():
         if isinstance(event, StepStarted):
-            under_way[event.step.id] = event.result.attempts
-            explained[event.step.id, event.result.attempts] = 1
+            which = under_way[event.step.id] = (number, event.step.id, event.result.attempts)
+            explained[which] = 1
         elif isinstance(event, StepEvent):
             under_way.pop(event.step.id, None)
         elif isinstance(event, PlanResumed):
-            for one in under_way.items():
+            for one in under_way.values():
                 explained[one] += 1
     return explained
 
@@ -189,47 +240,80 @@ def _requests_explained(read: _Read) -> dict[tuple[str, int], int]:
 def _effects_are_those_of_the_log(read: _Read) -> Iterator[str]:
     """What the tools did is what the log says: nothing for a skipped step, once for a tool that acts once."""
     effects = Counter(entry.step_id for entry in read.evidence.ledger if entry.what is What.EFFECT)
-    requests = Counter(entry.step_id for entry in read.evidence.ledger if entry.what is What.REQUEST)
-    tool_of = {step.id: step.tool for step in read.evidence.plan.steps}
-    for event in read.events:
-        if not isinstance(event, _FINAL):
-            continue
-        step_id, count = event.step.id, effects[event.step.id]
-        if isinstance(event, StepSkipped) and requests[step_id]:
-            yield f"{step_id} was skipped, and its tool was asked {requests[step_id]} times"
-        if isinstance(event, StepSucceeded) and count == 0:
-            yield f"{step_id} succeeded without an effect"
-        if tool_of[step_id] in ONCE_TOOLS and count > 1:
-            yield f"{step_id} acted {count} times, its tool acts once"
+    requests = Counter((entry.round, entry.step_id) for entry in read.evidence.ledger if entry.what is What.REQUEST)
+    for number, _, event in read.rounds():
+        if isinstance(event, StepSkipped) and requests[number, event.step.id]:
+            yield f"{event.step.id} was skipped, and its tool was asked {requests[number, event.step.id]} times"
+        if isinstance(event, StepSucceeded) and effects[event.step.id] == 0:
+            yield f"{event.step.id} succeeded without an effect"
+    for step in read.evidence.plan.steps:
+        if step.tool in ONCE_TOOLS and effects[step.id] > 1:
+            yield f"{step.id} acted {effects[step.id]} times, its tool acts once"
 
 
 def _at_most_once_is_asked_once(read: _Read) -> Iterator[str]:
-    """A step that may run at most once is asked again only where the tool itself reported a failure."""
-    explained = _requests_explained(read)
+    """A step that may run at most once is asked again only where its tool reported a failure, or a person asks."""
+    explained, sent = _requests_explained(read), _counted(read, What.REQUEST)
     for step in read.evidence.plan.steps:
         if not step.at_most_once:
             continue
-        attempts = Counter(
-            entry.attempt for entry in read.evidence.ledger if entry.what is What.REQUEST and entry.step_id == step.id
-        )
-        twice = [attempt for attempt, count in attempts.items() if count > min(1, explained.get((step.id, attempt), 0))]
+        of_step = {which: count for which, count in sent.items() if which[1] == step.id}
+        twice = [which[2] for which, count in of_step.items() if count > min(1, explained.get(which, 0))]
         if twice:
             yield f"attempts {twice} of {step.id} were sent again, or without being stored"
 
 
+class _Done(NamedTuple):
+    """An event that somebody asked for."""
+
+    at: int
+    kind: str
+    step_id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.step_id}".rstrip()
+
+
+def _answers_are_those_of_the_log(read: _Read) -> Iterator[str]:
+    """What people asked for happened once if they were told so, and didn't if it was refused; nothing else happened."""
+    done: dict[str, list[_Done]] = defaultdict(list)
+    for stored, event in read.stored():
+        if isinstance(event, _ASKED_FOR):
+            step_id = event.step.id if isinstance(event, StepEvent) else ""
+            done[event.meta.request_id or ""].append(_Done(stored.at, event_type(event), step_id))
+    for asked in read.evidence.asked:
+        found = done.pop(asked.request_id, [])
+        if not _explained(asked, found):
+            said = f"{asked.endpoint} was answered {asked.answer.value!r} {asked.reply.get('steps', '')}"
+            which = f"request {asked.request_id}, sent {asked.sent} times"
+            yield f"{said}; the log has {', '.join(map(str, found)) or 'nothing'} of it ({which})"
+    for request_id, found in done.items():
+        yield f"nobody asked for {', '.join(map(str, found))} (request {request_id or 'without an id'})"
+
+
+def _explained(asked: Asked, found: list[_Done]) -> bool:
+    told = sorted((one.kind, one.step_id) for one in found)
+    if len(set(told)) < len(told) or any(kind not in _EVENTS_OF[asked.endpoint] for kind, _ in told):
+        return False
+    if asked.answer is Answer.REFUSED:
+        # A copy that lay in a frozen process may still be carried out later, when the plan has got further.
+        return all(one.at > asked.at and asked.sent > 1 for one in found)
+    if asked.answer is Answer.CHANGED:
+        steps = [step_id for _, step_id in told]
+        return bool(found) and (asked.endpoint != "approve" or steps == sorted(asked.reply["steps"]))
+    return True
+
+
 def _the_fold_is_the_result(read: _Read) -> Iterator[str]:
-    """Rule 6: the state that the log gives is the result that was sent."""
+    """Rule 6: the state that the log gives is the result that was sent, in each round."""
     run = PlanRun(read.plan_id)
     try:
         for event in read.events:
             evolve(run, event)
+            if isinstance(event, PlanCompleted) and [step.result for step in run.steps] != event.result.step_results:
+                yield f"the results folded from the log differ from those in PLAN_COMPLETED (event {event.sequence})"
     except CoreError as error:
         yield f"the log can't be folded: {error}"
-        return
-    completed = read.events[-1]
-    assert isinstance(completed, PlanCompleted)
-    if [step.result for step in run.steps] != completed.result.step_results:
-        yield "the results folded from the log differ from those in PLAN_COMPLETED"
 
 
 def _followers_saw_the_log(read: _Read) -> Iterator[str]:
@@ -257,6 +341,7 @@ _RULES = (
     _attempts_are_sent_once_unless_taken_over,
     _effects_are_those_of_the_log,
     _at_most_once_is_asked_once,
+    _answers_are_those_of_the_log,
     _the_fold_is_the_result,
     _followers_saw_the_log,
     _stored_times_never_run_backwards,
@@ -269,6 +354,10 @@ def history(evidence: Evidence) -> str:
     for stored in evidence.log:
         event = decode_event(stored.body)
         subject = f" {event.step.id}" if isinstance(event, StepEvent) else ""
+        if isinstance(event, _ASKED_FOR):
+            subject += f" (request {event.meta.request_id})"
+        if isinstance(event, PlanResumed):
+            subject += f" ({event.meta.reason})"
         attempt = f" attempt {event.result.attempts}" if isinstance(event, StepStarted) else ""
         kind = event_type(event)
         lines.append((stored.at, f"log     {event.sequence:>4} {kind}{subject}{attempt}  by {stored.executor}"))

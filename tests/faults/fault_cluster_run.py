@@ -39,7 +39,7 @@ _END_SECONDS = 45.0
 def first_event(plan_id: str, executor: str) -> PlanStarted:
     """What an executor appends when it begins a plan."""
     plan = msgspec.structs.replace(plan_of(1, 0), id=plan_id)
-    submitted = PlanSubmitted(read_plan_submission(submission_of(plan)), 1, executor, TRACEPARENT)
+    submitted = PlanSubmitted(read_plan_submission(submission_of(plan)), 1, executor, TRACEPARENT, 1)
     (event,) = decide(PlanRun(plan_id), submitted, 1_800_000_000_000)
     assert isinstance(event, PlanStarted)
     return event

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import msgspec
 from fault_checker import Evidence, history, violations
+from fault_control import Asked, Asker
 from fault_crash_points import Kind, Moment, SupervisedExecutor
-from fault_crash_shapes import Shape
+from fault_crash_shapes import Act, Shape
 from fault_crash_tools import LedgerTools
 from fault_evidence import read_evidence
 from fault_followers import Follower
@@ -25,6 +26,8 @@ from leadplan_contracts.events import PlanCompleted, PlanResumed, StepEvent, Ste
 
 _RUN_SECONDS = 10.0
 _LOOK_SECONDS = 0.003
+_PATIENCE_SECONDS = 0.3
+_PARK_AFTER_MS = 50
 
 
 class CrashAt(NamedTuple):
@@ -103,7 +106,13 @@ class Bench:
         self._follower = Follower("follower")
         self._url = url
         self._crashes = Crashes(())
-        settings = {"executor_name": "mortal", "lease_ms": 2000, "grace_ms": 0, "server_checks": "off"}
+        settings = {
+            "executor_name": "mortal",
+            "lease_ms": 2000,
+            "grace_ms": 0,
+            "server_checks": "off",
+            "park_after_ms": _PARK_AFTER_MS,
+        }
         self.executor = SupervisedExecutor(url, nc, self._cuts, settings)
         self._runs = 0
 
@@ -125,15 +134,18 @@ class Bench:
         self._crashes = crashes = Crashes(points)
         self._runs += 1
         plan_id, sequence = await self._submit(shape, f"p{self._runs}")
+        asked: list[Asked] = []
         settled = True
         try:
             async with asyncio.timeout(_RUN_SECONDS):
-                await self._until_off_the_queue(sequence)
+                for number, act in enumerate(shape.acts):
+                    asked.append(await self._do(act, plan_id, f"{plan_id}-{number}"))
+                await self._until_settled(plan_id, sequence)
                 await self.executor.steady()
         except TimeoutError:
             settled = False
         plan = shape.plan(plan_id)
-        evidence = await read_evidence(self._nc, plan, self._tools.of_plan(plan_id), [self._follower])
+        evidence = await read_evidence(self._nc, plan, self._tools.of_plan(plan_id), [self._follower], asked)
         rejections = await read_subject(self._nc, subjects.PLAN_REJECTS_STREAM, subjects.plan_rejected_subject(plan_id))
         return Run(shape, points, crashes, evidence, len(rejections), settled)
 
@@ -155,13 +167,38 @@ class Bench:
         fired = await MonitorClient(self._nc).fire(plan_id)
         return fired.plan_id, fired.submission
 
-    async def _until_off_the_queue(self, sequence: int) -> None:
+    async def _do(self, act: Act, plan_id: str, request_id: str) -> Asked:
+        """Ask what is to be asked, once the plan's log is so."""
+        while self._follower.count(plan_id, *act.after) < act.count:  # noqa: ASYNC110 - a feed, not an event of ours
+            await asyncio.sleep(_LOOK_SECONDS)
+        asked = await Asker(self._nc, _PATIENCE_SECONDS).ask(act.endpoint, plan_id, request_id, **act.fields)
+        if act.releases:
+            self._tools.held[plan_id].set()
+        return asked
+
+    async def _until_settled(self, plan_id: str, sequence: int) -> None:
+        """Until the plan has ended, or was rejected, and nothing of it is in the queue any more."""
+        js = self._nc.jetstream()
         while True:
             try:
-                await self._nc.jetstream().get_msg(subjects.PLANS_STREAM, sequence)
+                await js.get_msg(subjects.PLANS_STREAM, sequence)
             except NotFoundError:
-                return
+                if await self._is_over(plan_id):
+                    return
             await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _is_over(self, plan_id: str) -> bool:
+        """Whether a plan whose submission is off the queue has ended, and isn't to be taken up again."""
+        js = self._nc.jetstream()
+        try:
+            last = await js.get_last_msg(subjects.PLAN_LOG_STREAM, subjects.plan_log_subject(plan_id))
+        except NotFoundError:
+            return True  # rejected
+        try:
+            await js.get_last_msg(subjects.PLANS_STREAM, subjects.plan_wake_subject(plan_id))
+        except NotFoundError:
+            return isinstance(decode_event(last.data or b""), PlanCompleted)
+        return False
 
 
 @asynccontextmanager
@@ -208,7 +245,7 @@ def outcome_of(run: Run) -> Outcome | None:
     completed = decode_event(log[-1].body) if log else None
     if not isinstance(completed, PlanCompleted):
         return None
-    results = run.evidence.results or completed.result.step_results
+    results = run.evidence.results.get(completed.sequence or 0, completed.result.step_results)
     return Outcome(str(completed.result.overall_status), {one.step_id: _told(one) for one in results})
 
 

@@ -24,10 +24,13 @@ from leadplan_bus.connection import close, connect, flush
 from leadplan_bus.discovery import AnnouncedTool, discover_tools
 from leadplan_contracts import subjects
 from leadplan_executor import tool_directory
+from leadplan_executor.control_messages import Steering
 from leadplan_executor.service import Executor
 from leadplan_executor.settings import ExecutorSettings
 
-_ACK_PREFIX = f"$JS.ACK.{subjects.PLANS_STREAM}.{subjects.EXECUTORS_CONSUMER}."
+_ACK_PREFIX = f"$JS.ACK.{subjects.PLANS_STREAM}."
+"""Of a message of the queue, whichever consumer gave it."""
+_STEERED = frozenset(subjects.plan_control_subject(endpoint) for endpoint in Steering)
 _SETTLED = (b"+ACK", b"-NAK", b"+TERM")
 _CUT_SECONDS = 2.0
 _LOOK_SECONDS = 0.002
@@ -51,6 +54,12 @@ class Kind(Enum):
     REJECTION_UNANSWERED = "rejection stored, answer lost"
     TAKEOVER_UNSENT = "note of a take-over not sent"
     TAKEOVER_UNANSWERED = "note of a take-over stored, answer lost"
+    TIMER_UNSENT = "timer of a plan not set"
+    TIMER_UNANSWERED = "timer of a plan set, answer lost"
+    WAKE_UNSENT = "wake message not sent"
+    WAKE_UNANSWERED = "wake message stored, answer lost"
+    CONTROL_RECEIVED = "control request received, not looked at"
+    CONTROL_UNANSWERED = "answer to a control request not sent"
     ADMISSION_UNSENT = "note of a recurring run not sent"
     ADMISSION_UNANSWERED = "note of a recurring run stored, answer lost"
 
@@ -75,6 +84,8 @@ _STORED = {
     "plans.rejected.": (Kind.REJECTION_UNSENT, Kind.REJECTION_UNANSWERED),
     f"$O.{subjects.PLAN_DATA_BUCKET}.": (Kind.UPLOAD_UNSENT, Kind.UPLOAD_UNANSWERED),
     f"$KV.{subjects.PLAN_TAKEOVERS_BUCKET}.": (Kind.TAKEOVER_UNSENT, Kind.TAKEOVER_UNANSWERED),
+    "plans.timer.": (Kind.TIMER_UNSENT, Kind.TIMER_UNANSWERED),
+    "plans.wake.": (Kind.WAKE_UNSENT, Kind.WAKE_UNANSWERED),
     f"$KV.{subjects.MONITOR_RUNS_BUCKET}.": (Kind.ADMISSION_UNSENT, Kind.ADMISSION_UNANSWERED),
 }
 
@@ -149,6 +160,7 @@ class MortalExecutor:
         self._nc: Client | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._awaited: dict[str, Moment] = {}
+        self._asked: dict[str, str] = {}
         self._gone = asyncio.Event()
         self._vanishing: asyncio.Task[None] | None = None
 
@@ -203,6 +215,8 @@ class MortalExecutor:
             subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
         ) -> None:
             around = _around(subject, payload, headers)
+            if (asked := self._asked.pop(subject, None)) is not None:
+                around = _Around(before=Moment(Kind.CONTROL_UNANSWERED, asked))
             self._come_to(around.before)
             if around.answered is not None:
                 self._awaited[reply] = around.answered
@@ -212,7 +226,7 @@ class MortalExecutor:
             self._come_to(around.after)
 
         async def process(sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-            moment = self._received(subject.decode(), reply.decode(), headers or b"")
+            moment = self._received(subject.decode(), reply.decode(), data, headers or b"")
             if self.dead or (moment is not None and self._cuts(moment)):
                 self.lose_power()
                 return
@@ -227,10 +241,13 @@ class MortalExecutor:
         if self.dead:
             raise asyncio.CancelledError
 
-    def _received(self, subject: str, reply: str, headers: bytes) -> Moment | None:
+    def _received(self, subject: str, reply: str, data: bytes, headers: bytes) -> Moment | None:
         if reply.startswith(_ACK_PREFIX):
             sequence = self.leases[reply] = _stream_sequence(reply)
             return Moment(Kind.DELIVERY_RECEIVED, sequence)
+        if subject in _STEERED:
+            what = self._asked[reply] = f"{subject} {data.decode(errors='replace')}"
+            return Moment(Kind.CONTROL_RECEIVED, what)
         if f"{subjects.REPLY_KIND_HEADER}: {subjects.REPLY_KIND_WORKING}".encode() in headers:
             return None
         return self._awaited.pop(subject, None)

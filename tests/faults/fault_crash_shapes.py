@@ -16,6 +16,23 @@ _AT_ONCE = RetryPolicy(max_retries=2, base_delay_ms=1, max_delay_ms=5)
 _CREATED_AT = "2026-11-23T09:15:02.417Z"
 
 
+class Act(NamedTuple):
+    """What a person asks of a plan, once its log is so.
+
+    Attributes:
+        after: type of an event, and id of its step where it is about one.
+        count: how many such events there must be.
+        endpoint, fields: what is asked for.
+        releases: steps with ``hold`` may go on then.
+    """
+
+    after: tuple[str, ...]
+    endpoint: str
+    fields: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    count: int = 1
+    releases: bool = False
+
+
 class Shape(NamedTuple):
     """A plan to be crashed.
 
@@ -26,6 +43,7 @@ class Shape(NamedTuple):
         recurring: a schedule fires it.
         large: its message is padded, so that a rejection keeps it in the object store.
         waits: its runs last as long as it waits.
+        acts: what people ask of it, one after the other.
     """
 
     name: str
@@ -34,6 +52,7 @@ class Shape(NamedTuple):
     recurring: bool = False
     large: bool = False
     waits: bool = False
+    acts: tuple[Act, ...] = ()
 
     def plan(self, plan_id: str) -> LeadGenPlan:
         """The plan under an id of its own."""
@@ -82,6 +101,91 @@ def _mixed() -> list[LeadGenPlanStep]:
     ]
 
 
+_WAITING_B = ("STEP_WAITING", "b")
+_BY = {"by": "ann", "reason": "because"}
+
+
+def _approve(*after: str, count: int = 1, **fields: Any) -> Act:
+    return Act(after, "approve", {**_BY, **fields}, count)
+
+
+def _asks() -> list[LeadGenPlanStep]:
+    return [plan_step("a"), plan_step("b", "a", tool=_ONCE, requires_approval=True), plan_step("c", "b")]
+
+
+def _held_first() -> list[LeadGenPlanStep]:
+    return [plan_step("a", params={"hold": True}), plan_step("b", "a", tool=_ONCE)]
+
+
+def _fails_in_the_first_round() -> list[LeadGenPlanStep]:
+    return [
+        plan_step("a", tool=_ONCE),
+        plan_step("b", "a", tool=_ONCE, params={"fail_rounds": 1}),
+        plan_step("c", "b", tool=_IDEMPOTENT),
+    ]
+
+
+STEERED = (
+    Shape("approved", _asks, acts=(_approve(*_WAITING_B, stepId="b"),)),
+    Shape(
+        "all approved at once",
+        lambda: [plan_step(name, tool=_ONCE, requires_approval=True) for name in "ab"],
+        acts=(_approve(*_WAITING_B),),
+    ),
+    Shape(
+        "paused",
+        _held_first,
+        acts=(
+            Act(("STEP_STARTED", "a"), "pause", _BY, releases=True),
+            Act(("STEP_SUCCEEDED", "a"), "resume", _BY),
+        ),
+    ),
+    Shape(
+        "paused, then approved",
+        _asks,
+        acts=(
+            Act(_WAITING_B, "pause", _BY),
+            _approve("PLAN_PAUSED"),
+            Act(("STEP_APPROVED", "b"), "resume", _BY),
+        ),
+    ),
+    Shape("cancelled while it waits", _asks, acts=(Act(_WAITING_B, "cancel", _BY),)),
+    Shape(
+        "cancelled",
+        lambda: [plan_step("a", params={"hold": True}), plan_step("b", "a"), plan_step("c", tool=_ONCE)],
+        acts=(Act(("STEP_SUCCEEDED", "c"), "cancel", _BY),),
+    ),
+    Shape("run again", _fails_in_the_first_round, acts=(Act(("PLAN_COMPLETED",), "retry", _BY),)),
+    Shape(
+        "one step run again",
+        lambda: [plan_step("a"), plan_step("b", "a", tool=_ONCE), plan_step("c", "b"), plan_step("d")],
+        acts=(Act(("PLAN_COMPLETED",), "retry", {**_BY, "stepId": "b"}),),
+    ),
+    Shape(
+        "denied, run again, approved",
+        lambda: [plan_step("a", tool=_ONCE, requires_approval=True), plan_step("b", "a")],
+        acts=(
+            _approve("STEP_WAITING", "a", decision="deny"),
+            Act(("PLAN_COMPLETED",), "retry", _BY),
+            _approve("STEP_WAITING", "a", count=2),
+        ),
+    ),
+    Shape("deadline while it waits", _asks, {"deadline_ms": 500}, waits=True),
+    Shape(
+        "step deadline while it waits",
+        lambda: [plan_step("a", requires_approval=True, deadline_ms=150, optional=True), plan_step("b", "a")],
+        waits=True,
+    ),
+    Shape(
+        "repeat far away",
+        lambda: [
+            plan_step("a", tool=_ONCE, params={"fail_attempts": 1}, retry=RetryPolicy(max_retries=1, base_delay_ms=150))
+        ],
+        waits=True,
+    ),
+)
+"""Plans that are let go of while they wait, and what people ask of them."""
+
 SHAPES = (
     Shape("single", lambda: [plan_step("a")]),
     Shape("chain", lambda: [plan_step("a"), plan_step("b", "a", tool=_IDEMPOTENT), plan_step("c", "b", tool=_ONCE)]),
@@ -123,4 +227,5 @@ SHAPES = (
     Shape("rejected", lambda: [plan_step("a", "nowhere")]),
     Shape("rejected, large", lambda: [plan_step("a", "a")], large=True),
     Shape("recurring", lambda: [plan_step("a"), plan_step("b", "a")], recurring=True),
+    *STEERED,
 )

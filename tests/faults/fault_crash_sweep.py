@@ -24,6 +24,8 @@ class Swept:
         come_to: kinds of points that any run came to.
         struck: kinds of points at which the power went.
         doubles: runs with a second crash while the first one was being recovered from.
+        problems: told for people.
+        has_story: whether the log of a plan that went wrong is among them.
     """
 
     shape: str
@@ -33,13 +35,16 @@ class Swept:
     struck: set[Kind] = field(default_factory=set)
     doubles: int = 0
     problems: list[str] = field(default_factory=list)
+    has_story: bool = False
 
     def add(self, run: Run, unharmed: Run) -> None:
         """Note a run and judge it."""
         for counts in run.crashes.counts:
             self.come_to |= counts.keys()
         self.struck |= {point.kind for point in run.points if point not in run.crashes.missed}
-        self.problems += problems(run, unharmed)
+        found = list(problems(run, unharmed))
+        self.problems += found
+        self.has_story |= bool(found and run.evidence.log)
 
 
 async def sweep_shapes(
@@ -48,6 +53,7 @@ async def sweep_shapes(
     *,
     doubles: int | None,
     seed: int,
+    until_bad: bool = False,
     begun: Callable[[str], None] = lambda shape: None,
 ) -> list[Swept]:
     """Sweep over shapes. Those whose runs wait for time to go by have a server of their own, beside the others.
@@ -55,7 +61,7 @@ async def sweep_shapes(
     Args:
         folder: where servers may keep their data.
         shapes: which.
-        doubles, seed: see ``sweep``.
+        doubles, seed, until_bad: see ``sweep``.
         begun: called with the name of each shape when it is begun.
     """
     found: dict[str, Swept] = {}
@@ -66,7 +72,7 @@ async def sweep_shapes(
             async with crash_bench(server.url) as bench:
                 for shape in some:
                     begun(shape.name)
-                    found[shape.name] = await sweep(bench, shape, doubles=doubles, seed=seed)
+                    found[shape.name] = await sweep(bench, shape, doubles=doubles, seed=seed, until_bad=until_bad)
         finally:
             server.process.kill()
 
@@ -78,7 +84,7 @@ async def sweep_shapes(
     return [found[shape.name] for shape in shapes]
 
 
-async def sweep(bench: Bench, shape: Shape, *, doubles: int | None, seed: int) -> Swept:
+async def sweep(bench: Bench, shape: Shape, *, doubles: int | None, seed: int, until_bad: bool = False) -> Swept:
     """Run a shape without a crash, then with one crash at each point, then with two.
 
     Args:
@@ -87,12 +93,15 @@ async def sweep(bench: Bench, shape: Shape, *, doubles: int | None, seed: int) -
         doubles: so many runs with two crashes, drawn from all that the single runs came to; None for every one. Kinds
             of points that only a recovery comes to are struck once in any case.
         seed: decides what is drawn.
+        until_bad: leave it at the first run that went wrong and has a story to tell.
     """
     unharmed = await bench.run(shape)
     swept = Swept(shape.name, unharmed.crashes.counts[0])
     swept.add(unharmed, unharmed)
     singles = []
     for point in points_in(swept.there_are):
+        if until_bad and swept.has_story:
+            return swept
         run = await bench.run(shape, point)
         singles.append(run)
         swept.tried[point.kind] += 1
@@ -118,10 +127,8 @@ def _chosen_pairs(
         return
     draw.shuffle(pairs)
     yield from pairs[:doubles]
-    missing = swept.come_to - swept.struck
     for pair in pairs[doubles:]:
-        if pair[1].kind in missing:
-            missing.discard(pair[1].kind)
+        if pair[1].kind in swept.come_to - swept.struck:  # as it is by then: a recovery may go another way this time
             yield pair
 
 

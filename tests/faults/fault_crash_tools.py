@@ -1,8 +1,10 @@
 """The tools of the crash point tests, served in this process: they do what their params say, and note it all."""
 
+import asyncio
 import json
 import os
 import time
+from collections import defaultdict
 from typing import Any
 
 import msgspec
@@ -22,6 +24,8 @@ class Behaviour(msgspec.Struct, forbid_unknown_fields=True):
         fail_attempts: so many attempts fail, each in a way that can be repeated.
         fatal: it fails for good.
         busy_first: the first request of an attempt is answered ``busy``.
+        fail_rounds: in so many rounds of the plan it fails for good.
+        hold: it works until the bench lets it go on.
         silent: it never answers, and takes no notice of being cancelled (``LEDGER_BARE`` only).
         answer_bytes: how much it answers.
     """
@@ -29,6 +33,8 @@ class Behaviour(msgspec.Struct, forbid_unknown_fields=True):
     fail_attempts: int = 0
     fatal: bool = False
     busy_first: bool = False
+    fail_rounds: int = 0
+    hold: bool = False
     silent: bool = False
     answer_bytes: int = 10
 
@@ -45,10 +51,12 @@ class LedgerTools:
 
     Attributes:
         entries: the ledger, in the order of what happened.
+        held: what steps with ``hold`` wait for, by plan.
     """
 
     def __init__(self, nc: Client) -> None:
         self.entries: list[Entry] = []
+        self.held: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._nc = nc
         self._was_busy: set[str] = set()
         responder = Responder("ledger", version="1.0.0", description="Notes each request and each effect")
@@ -78,10 +86,12 @@ class LedgerTools:
             self._was_busy.add(key)
             self._note(What.BUSY, ctx)
             raise ToolError("try again in a moment", code="busy", retry_after=0.01)
-        if params.fatal:
+        if params.fatal or ctx.round <= params.fail_rounds:
             raise ToolError("this can't be done", code="refused", retryable=False)
         if ctx.attempt <= params.fail_attempts:
             raise ToolError("this attempt is to fail", code="unlucky")
+        if params.hold:
+            await self.held[ctx.plan_id].wait()
         self._note(What.EFFECT, ctx)
         return answer(params, ctx.step_id)
 
@@ -91,12 +101,14 @@ class LedgerTools:
         return answer(params, ctx.step_id) if done else NOT_DONE
 
     def _note(self, what: What, ctx: ToolContext) -> None:
-        self.entries.append(Entry(time.time_ns(), what, ctx.tool, ctx.plan_id, ctx.step_id, ctx.attempt, os.getpid()))
+        where = (ctx.tool, ctx.plan_id, ctx.step_id, ctx.attempt, os.getpid(), ctx.round)
+        self.entries.append(Entry(time.time_ns(), what, *where))
 
     async def _answer_bare(self, message: Msg) -> None:
         request = json.loads(message.data)
         params = msgspec.convert(request["params"], Behaviour)
-        where = (request["tool"], request["planId"], request["stepId"], request["attempt"], os.getpid())
+        told = (request["tool"], request["planId"], request["stepId"], request["attempt"])
+        where = (*told, os.getpid(), request.get("round", 1))
         self.entries.append(Entry(time.time_ns(), What.REQUEST, *where))
         if params.silent:
             return

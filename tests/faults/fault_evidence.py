@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 from fault_checker import Evidence, Stored, Violation, by_plan, history, violations
+from fault_control import Asked
 from fault_followers import Follower
 from fault_ledger import Entry, Ledger
 from nats.aio.client import Client
@@ -19,7 +20,13 @@ from leadplan_contracts.events import PlanCompleted, decode_event
 _READ_AT_ONCE = 16
 
 
-async def read_evidence(nc: Client, plan: LeadGenPlan, ledger: list[Entry], followers: Iterable[Follower]) -> Evidence:
+async def read_evidence(
+    nc: Client,
+    plan: LeadGenPlan,
+    ledger: list[Entry],
+    followers: Iterable[Follower],
+    asked: Sequence[Asked] = (),
+) -> Evidence:
     """Everything that is known of one plan."""
     messages = await whole_subject(nc, subjects.PLAN_LOG_STREAM, subjects.plan_log_subject(plan.id))
     rejected = await whole_subject(nc, subjects.PLAN_REJECTS_STREAM, subjects.plan_rejected_subject(plan.id))
@@ -32,6 +39,7 @@ async def read_evidence(nc: Client, plan: LeadGenPlan, ledger: list[Entry], foll
         ledger=ledger,
         followed={one.name: one.repaired(plan.id, bodies) for one in followers},
         results=await step_results(nc, log),
+        asked=asked,
     )
 
 
@@ -81,12 +89,14 @@ def stored(message: StoredMessage) -> Stored:
     return Stored(executor, whole * 1_000_000_000 + nanoseconds, message.body)
 
 
-async def step_results(nc: Client, log: list[Stored]) -> list[LeadGenStepResult] | None:
-    """The step results of a plan whose result is too large for a message."""
-    if not log or b'"stepResultsRef"' not in log[-1].body:
-        return None
-    event = decode_event(log[-1].body)
-    if not isinstance(event, PlanCompleted) or event.result.step_results_ref is None:
-        return None
-    body = await ClaimCheck(nc.jetstream()).get(event.result.step_results_ref)
-    return msgspec.json.decode(body, type=list[LeadGenStepResult])
+async def step_results(nc: Client, log: list[Stored]) -> dict[int, list[LeadGenStepResult]]:
+    """The step results of a plan whose result is too large for a message, by the number of the event that ends it."""
+    found = {}
+    for one in log:
+        if b'"stepResultsRef"' not in one.body:
+            continue
+        event = decode_event(one.body)
+        if isinstance(event, PlanCompleted) and event.result.step_results_ref is not None:
+            body = await ClaimCheck(nc.jetstream()).get(event.result.step_results_ref)
+            found[event.sequence or 0] = msgspec.json.decode(body, type=list[LeadGenStepResult])
+    return found

@@ -241,7 +241,11 @@ class Fleet:
         self.server = Server(folder / "nats")
         self._counts = (executors, tools)
         self._mutation = mutation
-        self._settings = {"LEADPLAN_LEASE_MS": str(lease_ms), "LEADPLAN_GRACE_MS": "500"}
+        self._settings = {
+            "LEADPLAN_LEASE_MS": str(lease_ms),
+            "LEADPLAN_GRACE_MS": "500",
+            "LEADPLAN_PARK_AFTER_MS": "300",
+        }
         self.executors: list[Member] = []
         self.tools: list[Process] = []
 

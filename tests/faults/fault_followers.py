@@ -15,6 +15,8 @@ class Follower:
     Attributes:
         seen: for each plan the stored events seen live, by sequence.
         completed: plans whose last event was seen live.
+        waiting: steps that were seen to wait for a person, with their plans; whoever settles them takes them out.
+        unsuccessful: plans that were seen to end otherwise than succeeded; likewise.
         contradictions: what a feed must never do, told.
     """
 
@@ -22,6 +24,8 @@ class Follower:
         self.name = name
         self.seen: dict[str, dict[int, bytes]] = defaultdict(dict)
         self.completed: set[str] = set()
+        self.waiting: list[tuple[str, str]] = []
+        self.unsuccessful: list[str] = []
         self.contradictions: list[str] = []
         self._nc: Client | None = None
 
@@ -44,8 +48,22 @@ class Follower:
         earlier = self.seen[plan_id].setdefault(sequence, message.data)
         if earlier != message.data:
             self.contradictions.append(f"{plan_id}: sequence {sequence} came twice with other content")
-        if event["type"] == "PLAN_COMPLETED":
-            self.completed.add(plan_id)
+        match event["type"]:
+            case "PLAN_COMPLETED":
+                self.completed.add(plan_id)
+                if event["result"]["overallStatus"] != "succeeded":
+                    self.unsuccessful.append(plan_id)
+            case "PLAN_RETRIED":
+                self.completed.discard(plan_id)
+            case "STEP_WAITING":
+                self.waiting.append((plan_id, event["step"]["id"]))
+
+    def count(self, plan_id: str, kind: str, step_id: str | None = None) -> int:
+        """How many events of a type, and of a step, were seen of a plan."""
+        return sum(
+            event["type"] == kind and (step_id is None or event["step"]["id"] == step_id)
+            for event in map(json.loads, self.seen[plan_id].values())
+        )
 
     def repaired(self, plan_id: str, log: list[bytes]) -> list[bytes]:
         """What the follower ends with: what it saw, with the gaps filled from the log."""

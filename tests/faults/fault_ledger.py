@@ -25,7 +25,7 @@ class What(Enum):
 
 
 class Entry(NamedTuple):
-    """A line of the ledger; ``at`` is nanoseconds since 1970."""
+    """A line of the ledger; ``at`` is nanoseconds since 1970, ``round`` that of the plan."""
 
     at: int
     what: What
@@ -34,6 +34,7 @@ class Entry(NamedTuple):
     step_id: str
     attempt: int
     process: int
+    round: int = 1
 
 
 class Ledger:
@@ -42,9 +43,11 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def note(self, what: What, *, tool: str, plan_id: str, step_id: str, attempt: int) -> None:
+    def note(self, what: What, *, tool: str, plan_id: str, step_id: str, attempt: int, round_number: int = 1) -> None:
         """Append a line; it is there when this returns, whatever becomes of the process."""
-        line = json.dumps([time.time_ns(), what.value, tool, plan_id, step_id, attempt, os.getpid()]) + "\n"
+        line = (
+            json.dumps([time.time_ns(), what.value, tool, plan_id, step_id, attempt, os.getpid(), round_number]) + "\n"
+        )
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(descriptor, line.encode())

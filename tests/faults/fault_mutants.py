@@ -18,11 +18,13 @@ from leadplan_executor.core.state import StepRun
 from leadplan_executor.core.transitions import StepPhase
 from leadplan_executor.plan_execution import PlanExecution
 from leadplan_executor.plan_log import PlanLog
+from leadplan_executor.plan_runs import PlanRuns
+from leadplan_executor.plan_timers import PlanTimers
 from leadplan_executor.service import run
-from leadplan_executor.submissions import SubmissionHandler
 from leadplan_executor.tool_calls import ToolCaller
 
-# The package exports the function under the module's own name.
+# The package exports a function under the module's own name.
+controlling = importlib.import_module("leadplan_executor.core.control")
 evolving = importlib.import_module("leadplan_executor.core.evolve")
 
 
@@ -39,13 +41,13 @@ def no_fence() -> None:
 
 def ack_before_append() -> None:
     """A plan's message is taken off the queue before the plan is begun."""
-    execute = SubmissionHandler._execute
+    execute = PlanRuns.execute
 
-    async def acknowledged_first(self: SubmissionHandler, delivery: Any, *rest: Any) -> None:
+    async def acknowledged_first(self: PlanRuns, delivery: Any, *rest: Any) -> None:
         await delivery.ack()
         await execute(self, delivery, *rest)
 
-    SubmissionHandler._execute = acknowledged_first  # type: ignore[method-assign]
+    PlanRuns.execute = acknowledged_first  # type: ignore[method-assign]
 
 
 def retries_in_two_places() -> None:
@@ -95,11 +97,30 @@ def follow_before_store() -> None:
     PlanExecution._store = hasty  # type: ignore[method-assign]
 
 
+def requests_forgotten() -> None:
+    """What a request led to isn't remembered, so that its repeat is taken for a second one."""
+    controlling._judge_repeat = lambda run, request: None  # type: ignore[attr-defined]
+
+
+def parked_without_timer() -> None:
+    """A plan that waits is let go of, and nothing wakes it when its time has come."""
+
+    async def never(self: PlanTimers, plan_id: str, at: int, after: int) -> None:
+        pass
+
+    PlanTimers.set = never  # type: ignore[method-assign]
+
+
 MUTATIONS: dict[str, Callable[[], None]] = {
     mutate.__name__: mutate
     for mutate in (no_fence, ack_before_append, retries_in_two_places, skip_not_transitive, follow_before_store)
 }
+CONTROL_MUTATIONS: dict[str, Callable[[], None]] = {
+    mutate.__name__: mutate for mutate in (requests_forgotten, parked_without_timer)
+}
+"""Those that a crash at the right point shows every time, and a fault run only now and then."""
+ALL_MUTATIONS = {**MUTATIONS, **CONTROL_MUTATIONS}
 
 if __name__ == "__main__":
-    MUTATIONS[sys.argv[1]]()
+    ALL_MUTATIONS[sys.argv[1]]()
     raise SystemExit(run())

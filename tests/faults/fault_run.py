@@ -12,18 +12,24 @@ from statistics import median
 from typing import NamedTuple
 
 from fault_checker import Stored, Violation, by_plan, history, violations
+from fault_control import Answer, Asked
 from fault_evidence import read_evidence
 from fault_fleet import Fleet, Link
 from fault_followers import Follower
 from fault_kinds import Faults, Struck
 from fault_ledger import Ledger, What
+from fault_operator import Operator
 from fault_workload import plan_of, submission_of
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from leadplan_bus.connection import close, connect
 from leadplan_contracts import LeadGenPlan, subjects
-from leadplan_contracts.events import PlanResumed, PlanStarted, decode_event
+from leadplan_contracts.events import PlanResumed, PlanRetried, PlanStarted, decode_event
+
+_TELLS_OWNER = tuple(f'{{"type":"{kind}"'.encode() for kind in ("PLAN_STARTED", "PLAN_RESUMED", "PLAN_RETRIED"))
+_HELD = b"no longer held it"
+"""In the reason of a take-over from an executor that is gone. Others take up what nobody held."""
 
 Say = Callable[[str], None]
 
@@ -67,11 +73,15 @@ class Outcome:
     faults: Counter[str]
     failovers: list[float]
     failovers_of_suspects: list[float]
+    asked: list[Asked]
+    parked: int
+    rounds: int
     violations: list[Violation]
     histories: dict[str, str] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """The figures, for people."""
+        slowest = max((one.seconds for one in self.asked), default=0.0)
         lost = sum(one.rule in ("lost", "not completed") for one in self.violations)
         return [
             f"seed {self.size.seed}, {self.seconds:.0f} s",
@@ -82,10 +92,19 @@ class Outcome:
             *(f"  {count:>4}  {kind}" for kind, count in self.faults.most_common()),
             f"failovers         {_figures(self.failovers)}; lease {self.size.lease_ms} ms",
             f"  of suspects     {_figures(self.failovers_of_suspects)}",
+            f"let go, taken up  {self.parked}",
+            f"further rounds    {self.rounds}",
+            f"requests          {len(self.asked)}, slowest answer {slowest:.1f} s",
+            *(f"  {count:>4}  {what}" for what, count in Counter(map(_what_was_answered, self.asked)).most_common()),
             f"repeated effects  {self.repeated_effects}",
             f"lost plans        {lost}",
             f"broken rules      {len(self.violations)}",
         ]
+
+
+def _what_was_answered(asked: Asked) -> str:
+    why = f" ({asked.reply['code']})" if asked.answer is Answer.REFUSED else ""
+    return f"{asked.endpoint}: {asked.answer.value}{why}"
 
 
 def _figures(seconds: list[float]) -> str:
@@ -120,6 +139,7 @@ class FaultRun:
         )
         self._chance = random.Random(size.seed)
         self._steady, self._troubled = Follower("steady"), Follower("troubled")
+        self._operator: Operator | None = None
         self._plans: list[LeadGenPlan] = []
         self._struck: list[Struck] = []
 
@@ -140,8 +160,9 @@ class FaultRun:
             await self._steady.start(self._fleet.server.url)
             await self._troubled.start(link.url)
             await self._until_ready(nc)
-            await self._under_faults(nc, link)
-            await self._until_all_ended()
+            self._operator = Operator(nc, self._steady, random.Random(f"{self._size.seed} people"))
+            await self._under_faults(nc, link, self._operator)
+            await self._operator.see_to_the_end((plan.id for plan in self._plans), self._size.stall_seconds)
             outcome = await self._judged(nc, begun)
             await close(nc)
             return outcome
@@ -161,11 +182,12 @@ class FaultRun:
                 except NatsError:
                     await asyncio.sleep(0.05)
 
-    async def _under_faults(self, nc: Client, follower_link: Link) -> None:
+    async def _under_faults(self, nc: Client, follower_link: Link, operator: Operator) -> None:
         size = self._size
         faults = Faults(self._fleet, nc, size.lease_ms / 1000, self._chance)
         striking = [asyncio.create_task(self._strike_again_and_again(faults)) for _ in range(2)]
         striking.append(asyncio.create_task(self._trouble(follower_link)))
+        steering = asyncio.create_task(operator.steer(self._plans))
         progress = Progress(self._size.stall_seconds)
         try:
             while len(self._plans) < size.plans or len(self._struck) < size.faults:
@@ -175,7 +197,7 @@ class FaultRun:
                     await self._submit(nc)
                 else:
                     await asyncio.sleep(0.01)
-                for task in striking:
+                for task in (*striking, steering):
                     if task.done():
                         task.result()
                 self._progress()
@@ -184,6 +206,8 @@ class FaultRun:
                 task.cancel()
             await asyncio.gather(*striking, return_exceptions=True)
             await self._all_well()
+            steering.cancel()
+            await asyncio.gather(steering, return_exceptions=True)
 
     async def _strike_again_and_again(self, faults: Faults) -> None:
         while True:
@@ -221,7 +245,7 @@ class FaultRun:
 
     async def _submit(self, nc: Client) -> None:
         """Submit the next plan, again until it is acknowledged: the same plan sent twice runs once."""
-        plan = plan_of(self._size.seed, len(self._plans))
+        plan = plan_of(self._size.seed, len(self._plans), steered=True)
         body = submission_of(plan)
         while True:
             try:
@@ -236,14 +260,6 @@ class FaultRun:
             done = len(self._steady.completed)
             self._say(f"{len(self._plans)} plans submitted, {done} seen to end, {len(self._struck)} faults")
 
-    async def _until_all_ended(self) -> None:
-        progress = Progress(self._size.stall_seconds)
-        wanted = {plan.id for plan in self._plans}
-        while wanted - self._steady.completed:
-            if progress.stalled(len(self._steady.completed)):
-                return
-            await asyncio.sleep(0.05)
-
     async def _judged(self, nc: Client, begun: float) -> Outcome:
         self._say("reading logs and ledger")
         entries = list(Ledger(self._fleet.ledger_path).entries())
@@ -253,7 +269,8 @@ class FaultRun:
         ]
         evidences = {}
         for plan in self._plans:
-            evidence = await read_evidence(nc, plan, ledger.get(plan.id, []), (self._steady, self._troubled))
+            asked = self._operator.asked[plan.id] if self._operator is not None else ()
+            evidence = await read_evidence(nc, plan, ledger.get(plan.id, []), (self._steady, self._troubled), asked)
             evidences[plan.id] = evidence
             found += violations(evidence)
         logs = [evidence.log for evidence in evidences.values()]
@@ -270,6 +287,9 @@ class FaultRun:
             faults=Counter(one.kind for one in self._struck),
             failovers=[one.seconds for one in taken if not one.suspect],
             failovers_of_suspects=[one.seconds for one in taken if one.suspect],
+            asked=self._operator.all_asked() if self._operator is not None else [],
+            parked=sum(1 for log in logs for one in log if b'"PLAN_RESUMED"' in one.body and _HELD not in one.body),
+            rounds=sum(1 for log in logs for one in log if b'"PLAN_RETRIED"' in one.body),
             violations=found,
             histories={one.plan_id: history(evidences[one.plan_id]) for one in found if one.plan_id in evidences},
         )
@@ -293,12 +313,12 @@ def failovers(struck: Iterable[Struck], logs: Iterable[list[Stored]]) -> Iterabl
     for log in logs:
         owner: str | None = None
         for stored in log:
-            if not stored.body.startswith((b'{"type":"PLAN_RESUMED"', b'{"type":"PLAN_STARTED"')):
+            if not stored.body.startswith(_TELLS_OWNER):
                 continue
             event = decode_event(stored.body)
-            assert isinstance(event, PlanStarted | PlanResumed)
-            if isinstance(event, PlanResumed) and owner is not None:
+            assert isinstance(event, PlanStarted | PlanResumed | PlanRetried)
+            if isinstance(event, PlanResumed) and _HELD in stored.body and owner is not None:
                 at = next((at for instance, at in by_instance.items() if owner.startswith(instance)), None)
                 if at is not None and at < stored.at:
                     yield Failover((stored.at - at) / 1e9, "-alone-" in event.meta.executor)
-            owner = event.meta.executor
+            owner = event.meta.executor or owner

@@ -26,11 +26,12 @@ LEDGER = Ledger(Path(sys.argv[1]))
 
 
 class Behaviour(msgspec.Struct, forbid_unknown_fields=True):
-    """Params of the tools: how long to work, how many attempts fail first, how much to answer."""
+    """Params of the tools: how long to work, how many attempts or rounds fail first, how much to answer."""
 
     ms: int = 5
     fail_attempts: int = 0
     fatal: bool = False
+    fail_rounds: int = 0
     busy_first: bool = False
     answer_bytes: int = 10
     odd: str = "no"
@@ -41,7 +42,9 @@ _was_busy: set[str] = set()
 
 
 def note(what: What, ctx: ToolContext) -> None:
-    LEDGER.note(what, tool=ctx.tool, plan_id=ctx.plan_id, step_id=ctx.step_id, attempt=ctx.attempt)
+    LEDGER.note(
+        what, tool=ctx.tool, plan_id=ctx.plan_id, step_id=ctx.step_id, attempt=ctx.attempt, round_number=ctx.round
+    )
 
 
 async def work(params: Behaviour, ctx: ToolContext) -> dict[str, Any]:
@@ -53,7 +56,7 @@ async def work(params: Behaviour, ctx: ToolContext) -> dict[str, Any]:
         note(What.BUSY, ctx)
         raise ToolError("try again in a moment", code="busy", retry_after=0.02)
     await asyncio.sleep(params.ms / 2000)
-    if params.fatal:
+    if params.fatal or ctx.round <= params.fail_rounds:
         raise ToolError("this can't be done", code="refused", retryable=False)
     if ctx.attempt <= params.fail_attempts:
         raise ToolError("this attempt is to fail", code="unlucky")
@@ -92,6 +95,7 @@ class OddTool:
         request = json.loads(message.data)
         params = msgspec.convert(request["params"], Behaviour)
         where = {key: request[name] for key, name in (("tool", "tool"), ("plan_id", "planId"), ("step_id", "stepId"))}
+        where["round_number"] = request.get("round", 1)
         LEDGER.note(What.REQUEST, attempt=request["attempt"], **where)
         if request["attempt"] <= params.fail_attempts:
             for body in self._odd_answers(params.odd):

@@ -14,6 +14,7 @@ Shape = Callable[[Chance], list[list[int]]]
 """For each step the numbers of the steps before it."""
 
 _PATIENT = RetryPolicy(max_retries=40, base_delay_ms=20, max_delay_ms=300)
+_LATE = RetryPolicy(max_retries=8, base_delay_ms=600, max_delay_ms=900)
 _CREATED_AT = "2026-11-23T09:15:02.417Z"
 
 
@@ -78,24 +79,33 @@ _KINDS: list[tuple[int, _Kind]] = [
 ]
 
 
-def _step(chance: Chance, number: int, before: list[int]) -> LeadGenPlanStep:
-    weights, kinds = zip(*_KINDS, strict=True)
+# Those for plans that people have a hand in.
+_STEERED_KINDS: list[tuple[int, _Kind]] = [
+    (2, ("LEDGER_ONCE", lambda chance: {"fail_rounds": chance.randint(1, 2)}, {})),
+    (2, ("LEDGER_ONCE", lambda _: {}, {"requires_approval": True})),
+    (1, ("LEDGER_PLAIN", lambda _: {}, {"requires_approval": True, "optional": True, "deadline_ms": 4000})),
+    (1, ("LEDGER_IDEMPOTENT", lambda _: {"fail_attempts": 1}, {"retry": _LATE})),
+]
+
+
+def _step(chance: Chance, number: int, before: list[int], kinds_of_step: list[tuple[int, _Kind]]) -> LeadGenPlanStep:
+    weights, kinds = zip(*kinds_of_step, strict=True)
     tool, params, fields = chance.choices(kinds, weights)[0]
     return LeadGenPlanStep(
         id=f"s{number}",
         tool=tool,
         params=params(chance),
         depends_on=[f"s{one}" for one in before] or None,
-        retry=_PATIENT,
-        **{"timeout_ms": 3000, **fields},
+        **{"timeout_ms": 3000, "retry": _PATIENT, **fields},
     )
 
 
-def plan_of(seed: int, number: int) -> LeadGenPlan:
-    """Plan ``number`` of a workload."""
+def plan_of(seed: int, number: int, *, steered: bool = False) -> LeadGenPlan:
+    """Plan ``number`` of a workload; with steps that need people to go on, where there are any."""
     chance = Chance(f"{seed}:{number}")
     shape = list(SHAPES)[number % len(SHAPES)]
-    steps = [_step(chance, place, before) for place, before in enumerate(SHAPES[shape](chance))]
+    kinds = [*_KINDS, *_STEERED_KINDS] if steered else _KINDS
+    steps = [_step(chance, place, before, kinds) for place, before in enumerate(SHAPES[shape](chance))]
     return LeadGenPlan(
         id=f"p{number}-{shape}",
         title=f"A {shape}",

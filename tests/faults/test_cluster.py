@@ -65,7 +65,7 @@ async def test_every_node_is_healthy_and_writes_before_it_acknowledges(run: Clus
 async def test_everything_has_three_replicas(run: ClusterRun):
     await CheckpointBucket(run.nc, replicas=3).write("step.params.item", b"{}")
     made = {info.config.name: info.config.num_replicas for info in await run.nc.jetstream().streams_info()}
-    assert made.keys() >= {*STREAMS, "KV_MONITOR_RUNS", "KV_TOOL_CHECKPOINTS"}
+    assert made.keys() >= {*STREAMS, "KV_MONITOR_RUNS", "KV_PLAN_INDEX", "KV_TOOL_CHECKPOINTS"}
     assert set(made.values()) == {3}, made
 
 

@@ -24,6 +24,8 @@ SHAPES_THAT_TELL = {
     "retries_in_two_places": "retried once-tool",
     "skip_not_transitive": "failure with skips",
     "follow_before_store": "single",
+    "requests_forgotten": "one step run again",
+    "parked_without_timer": "step deadline while it waits",
 }
 """For each known defect a shape whose sweep finds it. A missing fence isn't here: the one whose power is gone appends
 nothing more. The fault runs find that.

@@ -133,15 +133,19 @@ class Feed:
 
 
 class Control:
-    """The control endpoints, asked as any client would: JSON in, JSON out."""
+    """The control endpoints, asked as any client would: JSON in, JSON out. Under permanent crashes again and again."""
 
     def __init__(self, nc: Client) -> None:
         self._nc = nc
+        self._patient = fault_permanent_crashes.PatientClient(nc) if PERMANENT_CRASHES else None
 
     async def ask(self, endpoint: str, request: Any = None, **fields: Any) -> dict[str, Any]:
         """The reply, or the problem with the micro error's code as ``status``."""
-        body = request if isinstance(request, bytes) else json.dumps(request or fields).encode()
-        answer = await self._nc.request(f"plans.{endpoint}", body, timeout=15)
+        if self._patient is not None and not isinstance(request, bytes):
+            answer = await self._patient.ask(endpoint, dict(request or fields))
+        else:
+            body = request if isinstance(request, bytes) else json.dumps(request or fields).encode()
+            answer = await self._nc.request(f"plans.{endpoint}", body, timeout=15)
         reply: dict[str, Any] = json.loads(answer.data)
         if (status := (answer.headers or {}).get("Nats-Service-Error-Code")) is not None:
             assert answer.headers["Nats-Service-Error"].startswith(reply["code"])

@@ -93,7 +93,7 @@ async def test_many_plans_run_at_once(start_executor, feed, serve_tool, make_pla
         await release.wait()
         return {"success": True}
 
-    await start_executor(max_plans=20)
+    await start_executor(max_plans=20, reserved_plans_percent=0)
     tool = await serve_tool(behaviour=wait)
     for number in range(30):
         await feed.submit(make_plan(f"p{number}", [{"id": "a"}]))

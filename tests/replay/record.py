@@ -12,7 +12,7 @@ import contextlib
 import logging
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -29,6 +29,7 @@ from fault_crash_shapes import SHAPES, Shape, plan_step  # noqa: E402
 from fault_fleet import Server  # noqa: E402
 from msgspec import Raw  # noqa: E402
 from nats.aio.client import Client  # noqa: E402
+from nats.aio.msg import Msg  # noqa: E402
 from replay_formats import present_format, written_format  # noqa: E402
 from replay_states import Entry, LoggedEvent, state_of  # noqa: E402
 
@@ -39,10 +40,9 @@ from leadplan_contracts import LeadToolExecutionResult, RetryPolicy, SupervisorU
 from leadplan_contracts.events import PlanCompleted, decode_event  # noqa: E402
 from leadplan_contracts.recurrence import RecurringRun, RecurringRuns  # noqa: E402
 from leadplan_contracts.wire import encode  # noqa: E402
-from leadplan_executor.core import Approve, Cancel, Deny, Input, Pause, PlanRun, Unpause, evolve  # noqa: E402
+from leadplan_executor.control_messages import read_wake  # noqa: E402
+from leadplan_executor.core import PlanRun, evolve  # noqa: E402
 from leadplan_executor.core.takeovers import Holder, TakeOvers  # noqa: E402
-from leadplan_executor.core.transitions import PlanPhase, StepPhase  # noqa: E402
-from leadplan_executor.plan_execution import PlanExecution  # noqa: E402
 from leadplan_executor.service import VERSION  # noqa: E402
 from leadplan_responder.checkpoint import Checkpoint, CheckpointBucket  # noqa: E402
 from leadplan_responder.result_memory import Claimed, ResultMemory  # noqa: E402
@@ -50,6 +50,8 @@ from leadplan_responder.result_memory import Claimed, ResultMemory  # noqa: E402
 _INLINE_BYTES = 4_000
 """Data above this counts as large while recording, so that such plans give small files."""
 _LOOK_SECONDS = 0.005
+_MOST_ENTRIES = 12
+"""Of a bucket."""
 _LARGE = {
     "large data": Shape("large data", lambda: [plan_step("a", params={"answer_bytes": 6_000}), plan_step("b", "a")]),
     "large result": Shape("large result", lambda: [plan_step(name, params={"answer_bytes": 2_500}) for name in "ab"]),
@@ -67,61 +69,16 @@ _EVERY_FIELD = Shape(
 )
 
 
-class Act(NamedTuple):
-    """What is done to a plan once its state is so: an input, or None where the power goes."""
-
-    when: Callable[[PlanRun], bool]
-    happened: Input | None
-
-
 class Scenario(NamedTuple):
-    """A plan to be recorded, where the power goes, and what people do."""
+    """A plan to be recorded, and where the power goes."""
 
     name: str
     shape: Shape
     crashes: Sequence[CrashAt] = ()
-    acts: Sequence[Act] = ()
-
-
-def step_is(index: int, phase: StepPhase) -> Callable[[PlanRun], bool]:
-    """A condition on one step."""
-    return lambda run: run.steps[index].phase is phase
-
-
-def plan_is(phase: PlanPhase) -> Callable[[PlanRun], bool]:
-    """A condition on the plan."""
-    return lambda run: run.phase is phase
-
-
-def steered() -> Iterator[Scenario]:
-    """Plans in which people take part. No endpoint sends such inputs yet, so they are fed to the execution itself."""
-    by = {"by": "u_8", "reason": "because"}
-    gated = Shape(
-        "approvals",
-        lambda: [
-            plan_step("a"),
-            plan_step("b", "a", requires_approval=True),
-            plan_step("c", requires_approval=True, optional=True),
-            plan_step("d", "b", "c"),
-        ],
-    )
-    settle = [Act(step_is(1, StepPhase.WAITING), Approve(1, **by)), Act(step_is(2, StepPhase.WAITING), Deny(2, **by))]
-    yield Scenario("approvals", gated, acts=settle)
-    yield Scenario(
-        "approvals, taken over", gated, acts=[settle[0], Act(step_is(2, StepPhase.WAITING), None), settle[1]]
-    )
-    slow = Shape("paused", lambda: [plan_step("a", params={"busy_first": True}), plan_step("b", "a")])
-    pause = Act(step_is(0, StepPhase.RUNNING), Pause(**by))
-    unpause = Act(step_is(0, StepPhase.SUCCEEDED), Unpause(**by))
-    yield Scenario("paused", slow, acts=[pause, unpause])
-    yield Scenario("paused, taken over", slow, acts=[pause, Act(plan_is(PlanPhase.PAUSED), None), unpause])
-    stuck = Shape("cancelled", lambda: [plan_step("a", **_SILENT), plan_step("b", "a"), plan_step("c")])
-    cancel = Act(lambda run: step_is(0, StepPhase.RUNNING)(run) and step_is(2, StepPhase.SUCCEEDED)(run), Cancel(**by))
-    yield Scenario("cancelled", stuck, acts=[cancel])
 
 
 def plans() -> Iterator[Scenario]:
-    """Everything that is recorded: each shape, some of them taken over, and those that are steered."""
+    """Everything that is recorded: each shape, and some of them taken over."""
     for shape in SHAPES:
         yield Scenario(shape.name, _LARGE.get(shape.name, shape))
     yield Scenario(_EVERY_FIELD.name, _EVERY_FIELD)
@@ -131,9 +88,11 @@ def plans() -> Iterator[Scenario]:
         ("at most once", CrashAt(Kind.REQUEST_SENT, 1)),
         ("retried", CrashAt(Kind.APPEND_UNANSWERED, 3), CrashAt(Kind.APPEND_UNANSWERED, 1)),
         ("wide", CrashAt(Kind.REPLY_RECEIVED, 2)),
+        ("all approved at once", CrashAt(Kind.APPEND_UNANSWERED, 5)),
+        ("paused, then approved", CrashAt(Kind.TIMER_UNANSWERED, 1), CrashAt(Kind.WAKE_UNANSWERED, 1)),
+        ("run again", CrashAt(Kind.APPEND_UNANSWERED, 8)),
     ):
         yield Scenario(f"{name}, taken over", shapes[name], crashes)
-    yield from steered()
 
 
 class Recorder:
@@ -151,6 +110,7 @@ class Recorder:
         self._folder = folder
         self._objects: list[Entry] = []
         self._queue: list[Entry] = []
+        self._wakes: dict[str, Entry] = {}
 
     async def record(self) -> None:
         """Write every file.
@@ -158,6 +118,7 @@ class Recorder:
         Raises:
             RuntimeError: a plan broke a rule: nothing that is wrong is to be recorded.
         """
+        await self._listen()
         rejections: list[Entry] = []
         for scenario in plans():
             run = await self._run(scenario)
@@ -173,36 +134,28 @@ class Recorder:
             rejections += [Entry(name, Raw(message.body)) for message in rejected]
         self._write("rejections", [*rejections, await self._rejected_bytes()])
         self._write("submissions", self._queue)
+        self._write("wakes", list(self._wakes.values()))
         self._write("step-results", self._objects)
         self._write("buckets", await self._buckets())
         (self._folder / "formats.json").write_bytes(written_format(present_format()))
 
+    async def _listen(self) -> None:
+        """Keep what wakes plans: timers, and messages that carry what somebody asked for; one of each kind."""
+
+        async def keep(message: Msg) -> None:
+            directive = read_wake(message.data).directive
+            what = directive.endpoint if directive is not None else "timer"
+            self._wakes.setdefault(what, Entry(what, Raw(message.data)))
+
+        for subject in (subjects.PLAN_WAKE_ALL, subjects.PLAN_TIMER_ALL):
+            await self._nc.subscribe(subject, cb=keep)
+
     async def _run(self, scenario: Scenario) -> Run:
-        acting = asyncio.create_task(self._act(scenario.acts))
         run = await self._bench.run(scenario.shape, *scenario.crashes)
-        await acting
         broken = violations(run.evidence)
         if broken or run.crashes.missed or not run.settled:
             raise RuntimeError(f"{scenario.name}: {broken}, never came to {run.crashes.missed}, settled: {run.settled}")
         return run
-
-    async def _act(self, acts: Sequence[Act]) -> None:
-        for act in acts:
-            while True:
-                execution = self._execution()
-                if execution is not None and execution.run.sequence and act.when(execution.run):
-                    break
-                await asyncio.sleep(_LOOK_SECONDS)
-            if act.happened is None:
-                await self._bench.executor.lose_power()
-            else:
-                await execution._feed(act.happened)
-
-    def _execution(self) -> PlanExecution | None:
-        """The one plan that the executor has in hand."""
-        executor = self._bench.executor.serving
-        executions = executor._submissions._handler._executions if executor is not None else ()
-        return next(iter(executions), None)
 
     async def _log(self, plan_id: str) -> list[LoggedEvent]:
         stored = await read_subject(self._nc, subjects.PLAN_LOG_STREAM, subjects.plan_log_subject(plan_id))
@@ -253,9 +206,10 @@ class Recorder:
             subjects.MONITOR_RUNS_BUCKET,
             subjects.TOOL_RESULTS_BUCKET,
             subjects.TOOL_CHECKPOINTS_BUCKET,
+            subjects.PLAN_INDEX_BUCKET,
         ):
             bucket = await js.key_value(name)
-            for key in sorted(await bucket.keys()):
+            for key in sorted(await bucket.keys())[:_MOST_ENTRIES]:
                 value = (await bucket.get(key)).value or b""
                 found[value] = Entry(name, Raw(value))
         return list(found.values())

@@ -13,7 +13,9 @@ from msgspec import inspect
 from leadplan_contracts import LeadGenStepResult, LeadPlanEventPayload, PlanSubmission
 from leadplan_contracts.recurrence import RecurringRuns
 from leadplan_contracts.wire import encode
+from leadplan_executor.control_messages import REQUEST_MODELS, WakeMessage
 from leadplan_executor.core.takeovers import TakeOvers
+from leadplan_executor.plan_index import PlanIndexEntry
 from leadplan_responder.checkpoint import Item
 from leadplan_responder.result_memory import Record
 
@@ -21,7 +23,10 @@ STORED: Mapping[str, Any] = {
     "event": LeadPlanEventPayload,
     "submission": PlanSubmission,
     "step results": list[LeadGenStepResult],
+    "wake": WakeMessage,
+    **{f"{endpoint} request": model for endpoint, model in REQUEST_MODELS.items()},
     "PLAN_TAKEOVERS": TakeOvers,
+    "PLAN_INDEX": PlanIndexEntry,
     "MONITOR_RUNS": RecurringRuns,
     "TOOL_RESULTS": Record,
     "TOOL_CHECKPOINTS": Item,

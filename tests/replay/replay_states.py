@@ -20,7 +20,9 @@ class State(Struct):
         plan: where the plan stands.
         steps: for each step where it stands and how many attempts were begun.
         due: what should be under way.
-        executor, submission: who runs the plan, as which message of the queue.
+        executor: who runs the plan.
+        submission, message: as which messages of the queue it was submitted, and is held now.
+        round: how often it has begun.
     """
 
     plan: str
@@ -28,6 +30,8 @@ class State(Struct):
     due: list[str]
     executor: str
     submission: int | None
+    message: int | None
+    round: int
 
 
 class Entry(Struct):
@@ -53,6 +57,8 @@ def state_of(run: PlanRun) -> State:
         due=sorted(_told(run, key, command) for key, command in due(run).items()),
         executor=run.executor,
         submission=run.submission,
+        message=run.message,
+        round=run.round,
     )
 
 

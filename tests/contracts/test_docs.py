@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leadplan_contracts import LeadGenPlanStep
-from leadplan_contracts.error_codes import RejectionCode, StepErrorCode
+from leadplan_contracts.error_codes import RejectionCode, StepErrorCode, WarningCode
 from leadplan_executor.core import signals
 from leadplan_executor.core.outcome import AttemptFailed, judge
 from leadplan_executor.core.transitions import PLAN_TRANSITIONS, STEP_TRANSITIONS
@@ -105,6 +105,12 @@ def test_check_names_a_stale_page_and_writing_it_mends_that(tmp_path, capsys):
 def test_every_rejection_code_is_explained():
     rows = table(doc("submitting.md"), "Rejections")
     assert [in_code(row[0]) for row in rows] == [[code.value] for code in RejectionCode]
+    assert all(row[1] for row in rows)
+
+
+def test_every_warning_code_is_explained():
+    rows = table(doc("errors.md"), "Warnings of a check")
+    assert [in_code(row[0]) for row in rows] == [[code.value] for code in WarningCode]
     assert all(row[1] for row in rows)
 
 

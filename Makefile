@@ -11,7 +11,7 @@ ARGS ?=
 # Test files that run at once: more than cores, for most tests wait for processes and servers.
 WORKERS ?= 4
 
-.PHONY: help install demo dev test faults failover crash-points resources check schemas clean
+.PHONY: help install demo dev test faults failover crash-points resources bench bench-peers check schemas clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,12 @@ crash-points: $(VENV)/.installed-dev ## Let executors lose power at every point 
 
 resources: $(VENV)/.installed-dev ## Fill disks, run ten thousand plans at once and very large ones, print the figures (10 min)
 	@$(BIN)/python tests/faults/run_resources.py $(ARGS)
+
+bench: $(VENV)/.installed-bench ## Measure throughput and latency beside what the bus itself allows; a table, JSON and plots (5 min)
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-peers: $(VENV)/.installed-all ## Measure leadplan beside Restate, DBOS, Celery, taskiq and Prefect; a table and JSON (10 min)
+	@$(BIN)/python benchmarks/peers/run_peers.py $(ARGS)
 
 check: $(VENV)/.installed-dev ## Check style, types, import rules and that the generated files are fresh
 	$(BIN)/ruff check
@@ -78,3 +84,8 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.created
 	@echo "Installing leadplan and the development tools (only the first time and after a change of what it needs) ..."
 	@$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $(VENV)/.installed-all $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	@echo "Installing what draws the plots ..."
+	@$(PIP) install -c constraints.txt -e '.[dev,bench]'
+	@touch $@

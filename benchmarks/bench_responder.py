@@ -1,0 +1,55 @@
+"""A responder with a trivial handler, as a process: a plain subscriber of nats-py on uvloop.
+
+What the responder SDK does for a step isn't measured here; ``bench_sdk_responder.py`` is the same with it. On request
+it notes when each call came and when its answer was given away.
+"""
+
+import asyncio
+import os
+import time
+
+import msgspec
+import nats
+import uvloop
+from bench_processes import tell
+from bench_shapes import TOOL, TOOL_REPLY
+from nats.aio.msg import Msg
+
+from leadplan_contracts import subjects
+
+TIMES_SUBJECT = "bench.responder.times"
+"""A request with the body ``start`` or ``stop``; the second is answered with ``[[came, answered], …]`` in ns."""
+
+
+async def main() -> None:
+    """Answer until the process is ended."""
+    nc = await nats.connect(os.environ["NATS_URL"].split(","))
+    times: list[tuple[int, int]] | None = None
+
+    async def answer(message: Msg) -> None:
+        came = time.time_ns()
+        await nc.publish(message.reply, TOOL_REPLY)
+        if times is not None:
+            times.append((came, time.time_ns()))
+
+    async def note_times(message: Msg) -> None:
+        nonlocal times
+        noted, times = times, [] if message.data == b"start" else None
+        await nc.publish(message.reply, msgspec.json.encode(noted or []))
+
+    no_limit = 0
+    await nc.subscribe(
+        subjects.tool_subject(TOOL),
+        subjects.RESPONDER_QUEUE_GROUP,
+        cb=answer,
+        pending_msgs_limit=no_limit,
+        pending_bytes_limit=no_limit,
+    )
+    await nc.subscribe(TIMES_SUBJECT, cb=note_times)
+    await nc.flush()
+    tell("serving")
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -28,7 +28,7 @@ sends past nats-py's own ``publish``."""
 _PULLED_AT_ONCE = 256
 _PULL = msgspec.json.encode({"batch": _PULLED_AT_ONCE, "expires": 30_000_000_000})
 _NEXT = f"$JS.API.CONSUMER.MSG.NEXT.{subjects.PLANS_STREAM}.{subjects.EXECUTORS_CONSUMER}"
-_RENEW_SECONDS = 1.0
+_RENEW_SECONDS = 4 / 3
 
 
 class Floor:

@@ -20,6 +20,8 @@ from leadplan_contracts import subjects
 _TOOL = subjects.tool_subject(TOOL)
 _FENCE = subjects.EXPECTED_LAST_SUBJECT_SEQUENCE_HEADER
 _FENCE_BYTES = _FENCE.encode()
+_APPENDS_AT_ONCE = 256
+"""A server that is sent thousands at once drops some of them, and doesn't say so."""
 
 
 class _PubAck(msgspec.Struct):
@@ -51,6 +53,9 @@ class Bus:
         nc: the connection.
         raw: whether messages are put into its buffer past nats-py's own ``publish``, which checks and encodes each
             header again.
+
+    Attributes:
+        room: to be held while an append is under way.
     """
 
     def __init__(self, nc: Client, *, raw: bool) -> None:
@@ -59,6 +64,7 @@ class Bus:
         self._inbox = nc.new_inbox()
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
         self._count = 0
+        self.room = asyncio.Semaphore(_APPENDS_AT_ONCE)
         self._create_future = asyncio.get_running_loop().create_future
 
     async def start(self) -> None:
@@ -142,7 +148,7 @@ class FloorPlan:
         await self._append(self._plan.completed)
 
     async def _append(self, event: Outgoing) -> None:
-        async with self._turn:
+        async with self._turn, self._bus.room:
             ack = _pub_ack.decode(await self._bus.request(self._subject, event, self._last))
             if ack.error is not None:
                 raise RuntimeError(f"an append was refused: {ack.error}")

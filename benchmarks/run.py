@@ -3,7 +3,7 @@
     make bench                                   everything but the growth, about five minutes
     make bench ARGS="--only chain,fan --rounds 2"
     make bench ARGS="--quick"                    whether it works; the figures say little
-    make bench ARGS="--only growth"              cost as work grows, about fifteen minutes
+    make bench ARGS="--only growth"              cost as work grows, about twenty minutes
 
 The method, and how to read the results: docs/performance.md.
 """

@@ -213,7 +213,12 @@ class FaultRun:
         while True:
             kind = faults.draw()
             at = time.time_ns()
-            instance = await asyncio.shield(asyncio.ensure_future(faults.strike(kind)))
+            striking = asyncio.ensure_future(faults.strike(kind))
+            try:
+                instance = await asyncio.shield(striking)
+            except asyncio.CancelledError:
+                await striking  # or what it starts again would outlive the run
+                raise
             self._struck.append(Struck(kind, at, instance))
             await asyncio.sleep(self._chance.uniform(0.0, 0.3))
 

@@ -297,3 +297,17 @@ async def test_a_plan_that_waits_is_cancelled_though_who_let_go_of_it_is_lost(lo
     await after_its_return(nc, feed, lost, process)
     with pytest.raises(NotFoundError):  # nothing will wake a plan that has ended
         await nc.jetstream().get_last_msg("PLANS", "plans.timer.p1")
+
+
+async def test_a_request_that_comes_again_late_undoes_nothing(fleet, gate, feed, control, make_plan):
+    """Its answer was lost, and other people have asked for other things since."""
+    await begun(feed, gate, make_plan)
+    assert (await control.ask("pause", planId="p1", requestId="r1"))["changed"] is True
+    assert (await control.ask("resume", planId="p1", requestId="r1"))["changed"] is True
+    again = await control.ask("pause", planId="p1", requestId="r1")
+    assert (again["changed"], again["state"]) == (False, "running")
+    gate.opened.set()
+    await feed.result("p1")
+    assert (await control.ask("pause", planId="p1", requestId="r1"))["changed"] is False
+    assert (await control.ask("pause", planId="p1", requestId="r2"))["code"] == "already_completed"
+    assert kinds(await feed.log("p1")).count("PLAN_PAUSED") == 1

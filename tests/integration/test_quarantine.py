@@ -171,7 +171,7 @@ async def test_the_guilty_end_with_the_reason_however_they_crash(
     others = [feed.run(make_plan(f"other{number}", [{"id": "a"}])) for number in range(5)]
     assert {one["overallStatus"] for one in await asyncio.gather(*others)} == {"succeeded"}
 
-    (step,) = (await feed.result("loop-at-reply"))["stepResults"]
+    (step,) = (await feed.result("loop-at-reply", 40))["stepResults"]
     assert (step["status"], step["errorCode"]) == ("failed", "poison_plan")
     assert "its process was ended by SIGPROF" in step["errorMessage"]
     for plan_id, how in (("kill-at-log", "SIGKILL"), ("_unreadable", "SIGSEGV")):

@@ -9,10 +9,11 @@ from nats.aio.client import Client
 
 from leadplan_bus.claim_check import ClaimCheck
 from leadplan_contracts.error_codes import StepErrorCode
+from leadplan_contracts.times import parse_time
 from leadplan_executor.clock import now_ms
 from leadplan_executor.core import GivenUp, Input, PlanRun
 from leadplan_executor.core.status import plan_state
-from leadplan_executor.core.waiting import is_waiting
+from leadplan_executor.core.waiting import idle
 from leadplan_executor.deliveries import PlanDelivery
 from leadplan_executor.plan_execution import Ending, Limits, PlanExecution
 from leadplan_executor.plan_index import PlanIndex
@@ -154,10 +155,10 @@ class PlanRuns:
     ) -> None:
         """Go on with a plan whose message was delivered again.
 
-        Where the plan only waits, whoever had it before may have parked it, and its acknowledgement may still be on its
-        way: it takes the message off the queue for whoever holds it by then. So such a plan is held by a message of its
-        own, and this one is settled once that has happened. Not again and again: a plan that crashes its executors
-        while it waits must be known by its message.
+        Whoever had it before may have parked it, and its acknowledgement may still be on its way: that takes the
+        message off the queue for whoever holds it by then. So such a plan is held by a message of its own, and this
+        one is settled once that has happened. Not again and again: a plan that crashes its executors while it waits
+        must be known by its message.
 
         Args:
             delivery: what it was held by, and is held by now.
@@ -171,7 +172,7 @@ class PlanRuns:
             nats.errors.Error: the server didn't answer; likewise.
         """
         expired = now_ms() >= self._expires_at(run)
-        if self._draining or expired or relays >= _MOST_RELAYS or not is_waiting(run):
+        if self._draining or expired or relays >= _MOST_RELAYS or not self._may_be_parked(run):
             await self.execute(delivery, run, last_stored, (first,))
             return
         await self._timers.wake(run.plan_id, last_stored, relays + 1)
@@ -200,9 +201,9 @@ class PlanRuns:
 
     async def _park(self, delivery: PlanDelivery, execution: PlanExecution) -> None:
         """Let go of a plan that only waits: a request or its timer brings it back."""
-        run, idle = execution.run, execution.idle
+        run, waits = execution.run, execution.idle
         expires_at = self._expires_at(run)
-        wakes_at = expires_at if idle is None or idle.until is None else min(idle.until, expires_at)
+        wakes_at = expires_at if waits is None or waits.until is None else min(waits.until, expires_at)
         await self._timers.set(run.plan_id, wakes_at, execution.last_stored)
         await self._note(run)
         await delivery.ack()
@@ -219,6 +220,10 @@ class PlanRuns:
             limits=Limits(self._limits.busy_ms, self._limits.patience_ms),
             on_change=self._note,
         )
+
+    def _may_be_parked(self, run: PlanRun) -> bool:
+        """Whether the one who stored the plan's last event may have let go of it then."""
+        return run.sequence > 0 and idle(run, parse_time(run.last_at), self._limits.patience_ms) is not None
 
     async def _note(self, run: PlanRun) -> None:
         await self._index.note(run, plan_state(run))

@@ -223,7 +223,7 @@ SHAPES = (
         lambda: [plan_step("a", tool="LEDGER_BARE", params={"answer_bytes": 300_000}), plan_step("b", "a")],
     ),
     Shape("large result", lambda: [plan_step(name, params={"answer_bytes": 150_000}) for name in "ab"]),
-    Shape("deadline", lambda: [plan_step("a"), plan_step("b", "a", **_SILENT)], {"deadline_ms": 1500}, waits=True),
+    Shape("deadline", lambda: [plan_step("a"), plan_step("b", "a", **_SILENT)], {"deadline_ms": 1000}, waits=True),
     Shape("rejected", lambda: [plan_step("a", "nowhere")]),
     Shape("rejected, large", lambda: [plan_step("a", "a")], large=True),
     Shape("recurring", lambda: [plan_step("a"), plan_step("b", "a")], recurring=True),

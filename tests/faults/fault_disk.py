@@ -3,7 +3,7 @@
 import contextlib
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,16 +48,20 @@ class Hog:
 
 
 @contextlib.asynccontextmanager
-async def full_store(nc: Client) -> AsyncIterator[None]:
-    """Within it a stream of its own takes all that the server's ``max_file`` allows."""
+async def full_store(nc: Client) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Within it a stream takes all that ``max_file`` allows; what is yielded takes what was freed since."""
     js = nc.jetstream()
     await js.add_stream(name=FILLER_STREAM, subjects=["filler"])
-    for size in (500_000, 20_000, 100):
-        # To the last bytes: an event must not fit either.
-        with contextlib.suppress(NatsError):
-            while True:
-                await js.publish("filler", b"x" * size)
+
+    async def fill() -> None:
+        for size in (500_000, 20_000, 100):
+            # To the last bytes: an event must not fit either.
+            with contextlib.suppress(NatsError):
+                while True:
+                    await js.publish("filler", b"x" * size)
+
+    await fill()
     try:
-        yield
+        yield fill
     finally:
         await js.delete_stream(FILLER_STREAM)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_crash_points import Kind
 from fault_crash_shapes import SHAPES
 from fault_crash_sweep import sweep_shapes
 from fault_permanent_crashes import CANNOT, FAMILIES, SWITCH
@@ -32,13 +31,19 @@ nothing more. The fault runs find that.
 """
 
 
-async def test_every_crash_point_of_every_shape(tmp_path: Path, record_property: Any):
-    swept = await sweep_shapes(tmp_path, SHAPES, doubles=0, seed=1)
+SAMPLED_SHAPES = [shape for shape in SHAPES if not shape.waits][::3]
+SAMPLED_SHAPES += [shape for shape in SHAPES if shape.name == "deadline while it waits"]
+"""A third of the shapes, and one that waits for a time to come; ``make crash-points`` takes them all."""
+
+
+async def test_every_crash_point_of_a_third_of_the_shapes(tmp_path: Path, record_property: Any):
+    shapes = SAMPLED_SHAPES
+    swept = await sweep_shapes(tmp_path, shapes, doubles=0, seed=1)
     assert not [problem for one in swept for problem in one.problems]
     for one in swept:
         assert one.tried == one.there_are, one.shape
         assert one.struck == one.come_to, one.shape
-    assert set().union(*(one.struck for one in swept)) == set(Kind)
+    assert len(swept) == len(shapes) > 8
     record_property("shapes", len(swept))
     record_property("crash points", sum(one.there_are.total() for one in swept))
 

@@ -1,6 +1,7 @@
 """The server's disk is full: nothing that was acknowledged is lost, nobody limps, and all goes on with new room."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,15 @@ def warnings(scene: Scene) -> list[str]:
     return [str(line["event"]) for line in lines if line.get("level") == "warning"]
 
 
-async def refused_submissions(nc: Client, first: int, kind: type[Exception]) -> list[LeadGenPlan]:
+async def refused_submissions(
+    nc: Client, first: int, kind: type[Exception], fill: Callable[[], Awaitable[None]] | None = None
+) -> list[LeadGenPlan]:
     """Submit while there is no room; every submitter is told."""
     client = PlanClient(nc)
     plans = [plan_of(SEED, first + number) for number in range(3)]
     for plan in plans:
+        if fill is not None:
+            await fill()  # plans that have just ended made some room
         with pytest.raises(kind):
             await client.submit(plan, USER)
     return plans
@@ -48,9 +53,9 @@ async def test_limit_of_the_server(tmp_path: Path, record_property: Any):
         plans = [plan_of(SEED, number) for number in range(PLANS)]
         await here.submit(plans)
         await until(lambda: len(here.follower.completed) > 5, 20, "the first plans' ends")
-        async with full_store(here.nc):
-            refused = await refused_submissions(here.nc, PLANS, SubmissionRefusedError)
+        async with full_store(here.nc) as fill:
             await until(lambda: "append not confirmed, asking again" in warnings(here), 20, "the executor to notice")
+            refused = await refused_submissions(here.nc, PLANS, SubmissionRefusedError, fill)
             executor.kill()
             successor = await here.executor("successor")
             await asyncio.sleep(FULL_SECONDS)  # how long the disk is full, not what to wait for

@@ -165,7 +165,7 @@ async def test_a_plan_that_runs_out_of_time_fails_and_its_tool_is_told(executor,
 
 async def test_a_step_that_needs_approval_says_so_and_waits(executor, feed, serve_tool, make_plan):
     tool = await serve_tool()
-    plan = make_plan("p1", [{"id": "a"}, {"id": "b", "requiresApproval": True}], deadlineMs=400)
+    plan = make_plan("p1", [{"id": "a"}, {"id": "b", "requiresApproval": True}], deadlineMs=1500)
     result = await feed.run(plan)
     assert [event["step"]["id"] for event in feed.of("p1", "STEP_WAITING")] == ["b"]
     assert status_of(result) == {"a": "succeeded", "b": "failed"}

@@ -110,7 +110,7 @@ async def installation(
             serving = Serving(make(), connection, 0.0)
             stopping.push_async_callback(serving.stop)
             await serving.start()
-        await start_executor()
+        await start_executor(lease_ms=10_000)
         installation = Installation(nc, sandbox_url, keys["hunter_key"], leads_database_url)
         stopping.push_async_callback(installation.close)
         yield installation

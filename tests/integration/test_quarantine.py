@@ -15,7 +15,7 @@ from leadplan_bus.connection import close, connect
 from leadplan_executor import quarantine
 from leadplan_executor.core import takeovers
 from leadplan_executor.core.takeovers import LOST_BEFORE_ALONE, Holder, TakeOvers
-from leadplan_executor.plan_runs import RunLimits
+from leadplan_executor.plan_execution import RunLimits
 from leadplan_executor.pulls import Delivery
 from leadplan_executor.quarantine import Order, QuarantineSettings
 from leadplan_executor.service import Executor

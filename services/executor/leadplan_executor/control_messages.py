@@ -86,6 +86,11 @@ class Outcome(WireModel, kw_only=True, frozen=True):
     reply: ControlReply | None = None
     problem: ControlProblem | None = None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it answers the request."""
+        return self.reply is not None or self.problem is not None
+
 
 NOT_HELD: Final = Outcome()
 

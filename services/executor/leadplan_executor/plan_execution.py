@@ -69,24 +69,24 @@ _NO_NEW_ROUND = NewHolder("", 0)
 
 
 class Ending(Enum):
-    """Why an execution ended without an error."""
+    """Why an execution ended without an error; ``Idle`` beside these means that the plan only waits, and is let go."""
 
     COMPLETED = auto()
     HANDED_BACK = auto()
-    PARKED = auto()
-    """It only waits, so that nobody need hold it."""
 
 
-class Limits(NamedTuple):
-    """How long an execution bears with things, in milliseconds.
+class RunLimits(NamedTuple):
+    """How long things may take, in milliseconds.
 
     Attributes:
         busy_ms: one attempt may be answered ``busy`` for so long.
-        patience_ms: a plan that only waits, and for longer than this, is parked.
+        patience_ms: a plan that only waits, and for longer than this, is let go.
+        longest_wait_ms: so long after its start a plan that only waits is ended, before its log ages out.
     """
 
     busy_ms: int
     patience_ms: int
+    longest_wait_ms: int
 
 
 class PlanExecution:
@@ -101,9 +101,6 @@ class PlanExecution:
         claim_check: takes a result too large for a message.
         limits: see there.
         on_change: called when the plan as a whole has changed: it was begun, taken up, steered, or has ended.
-
-    Attributes:
-        idle: how long the plan only waits, once it is parked.
     """
 
     def __init__(
@@ -115,7 +112,7 @@ class PlanExecution:
         plan_log: PlanLog,
         tools: ToolCaller,
         claim_check: ClaimCheck,
-        limits: Limits,
+        limits: RunLimits,
         on_change: Callable[[PlanRun], Awaitable[None]],
     ) -> None:
         self.run = run
@@ -126,13 +123,12 @@ class PlanExecution:
         self._claim_check = claim_check
         self._limits = limits
         self._on_change = on_change
-        self.idle: Idle | None = None
         self._turn = asyncio.Lock()
         self._tasks: dict[int | None, asyncio.Task[None]] = {}
         self._side_tasks: set[asyncio.Task[None]] = set()
         self._calling: set[int] = set()
         self._alarm: Command | None = None
-        self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[Ending | Idle] = asyncio.get_running_loop().create_future()
         self._draining = False
         self.got_further = False
         """Whether something came of the plan here, beyond taking it up and asking tools."""
@@ -145,7 +141,7 @@ class PlanExecution:
 
     async def execute_lead_generation_plan(
         self, first: Sequence[Input], on_begun: Callable[[], None] = lambda: None
-    ) -> Ending:
+    ) -> Ending | Idle:
         """Run the plan from where it is to its end, or until it is handed back or parked.
 
         Args:
@@ -268,10 +264,9 @@ class PlanExecution:
         elif self._draining and not self.run.attempts_in_flight:
             self._end(Ending.HANDED_BACK)
         elif (idling := idle(self.run, now_ms(), self._limits.patience_ms)) is not None:
-            self.idle = idling
-            self._end(Ending.PARKED)
+            self._end(idling)
 
-    def _end(self, ending: Ending) -> None:
+    def _end(self, ending: Ending | Idle) -> None:
         if not self._ended.done():
             self._ended.set_result(ending)
 

@@ -14,9 +14,10 @@ from leadplan_executor.core.errors import CoreError
 from leadplan_executor.deliveries import PlanDelivery
 from leadplan_executor.errors import FenceLostError, crash_of
 from leadplan_executor.plan_check import PlanCheck
+from leadplan_executor.plan_execution import RunLimits
 from leadplan_executor.plan_index import PlanIndex
 from leadplan_executor.plan_log import PlanLog
-from leadplan_executor.plan_runs import PlanRuns, RunLimits
+from leadplan_executor.plan_runs import PlanRuns
 from leadplan_executor.rejections import Rejections
 from leadplan_executor.submissions import SubmissionHandler
 from leadplan_executor.tool_calls import ToolCaller

@@ -2,20 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from nats.aio.client import Client
 
 from leadplan_bus.claim_check import ClaimCheck
-from leadplan_contracts.error_codes import StepErrorCode
-from leadplan_contracts.times import parse_time
+from leadplan_contracts.times import format_time
 from leadplan_executor.clock import now_ms
 from leadplan_executor.core import GivenUp, Input, PlanRun
 from leadplan_executor.core.status import plan_state
-from leadplan_executor.core.waiting import idle
+from leadplan_executor.core.waiting import Idle, expiry, may_be_parked, wakes_at
 from leadplan_executor.deliveries import PlanDelivery
-from leadplan_executor.plan_execution import Ending, Limits, PlanExecution
+from leadplan_executor.plan_execution import Ending, PlanExecution, RunLimits
 from leadplan_executor.plan_index import PlanIndex
 from leadplan_executor.plan_log import PlanLog
 from leadplan_executor.plan_timers import PlanTimers
@@ -26,20 +25,6 @@ log = structlog.get_logger(__name__)
 
 _MOST_RELAYS = 2
 _SETTLE_SECONDS = 0.25
-
-
-class RunLimits(NamedTuple):
-    """How long things may take, in milliseconds.
-
-    Attributes:
-        busy_ms: one attempt may be answered ``busy`` for so long.
-        patience_ms: a plan that only waits, and for longer than this, is parked.
-        longest_wait_ms: so long after its start a plan that only waits is ended, before its log ages out.
-    """
-
-    busy_ms: int
-    patience_ms: int
-    longest_wait_ms: int
 
 
 class PlanRuns:
@@ -71,7 +56,7 @@ class PlanRuns:
         self._index = index
         self._timers = PlanTimers(nc, plan_log)
         self._limits = limits
-        self._executions: dict[PlanExecution, str] = {}
+        self._executions: set[PlanExecution] = set()
         self._latest: dict[str, PlanExecution] = {}
         self._aside: set[asyncio.Task[None]] = set()
         self._draining = False
@@ -128,16 +113,16 @@ class PlanRuns:
         if self._draining:
             await delivery.hand_back()
             return
-        if run.sequence and not run.completed and now_ms() >= self._expires_at(run):
-            await self.give_up(delivery, run, last_stored, first[0], self._expired(run))
+        if (expired := expiry(run, now_ms(), self._limits.longest_wait_ms)) is not None:
+            await self.give_up(delivery, run, last_stored, first[0], expired)
             return
         execution = self._execution(run, last_stored)
-        self._executions[execution] = run.plan_id
+        self._executions.add(execution)
         self._latest[run.plan_id] = execution
         try:
             ending = await execution.execute_lead_generation_plan(first, on_begun)
         finally:
-            del self._executions[execution]
+            self._executions.discard(execution)
             if self._latest.get(run.plan_id) is execution:
                 del self._latest[run.plan_id]
         match ending:
@@ -145,10 +130,10 @@ class PlanRuns:
                 if run.woken:
                     await self._timers.forget(run.plan_id, execution.last_stored)
                 await delivery.ack()
-            case Ending.PARKED:
-                await self._park(delivery, execution)
             case Ending.HANDED_BACK:
                 await delivery.hand_back()
+            case Idle():
+                await self._park(delivery, execution, ending)
 
     async def take_over(
         self, delivery: PlanDelivery, run: PlanRun, last_stored: int, first: Input, *, relays: int = 0
@@ -171,8 +156,9 @@ class PlanRuns:
             FenceLostError: another executor has the plan; its delivery isn't settled.
             nats.errors.Error: the server didn't answer; likewise.
         """
-        expired = now_ms() >= self._expires_at(run)
-        if self._draining or expired or relays >= _MOST_RELAYS or not self._may_be_parked(run):
+        expired = expiry(run, now_ms(), self._limits.longest_wait_ms) is not None
+        parked = may_be_parked(run, self._limits.patience_ms)
+        if self._draining or expired or relays >= _MOST_RELAYS or not parked:
             await self.execute(delivery, run, last_stored, (first,))
             return
         await self._timers.wake(run.plan_id, last_stored, relays + 1)
@@ -199,15 +185,14 @@ class PlanRuns:
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)
 
-    async def _park(self, delivery: PlanDelivery, execution: PlanExecution) -> None:
+    async def _park(self, delivery: PlanDelivery, execution: PlanExecution, idling: Idle) -> None:
         """Let go of a plan that only waits: a request or its timer brings it back."""
-        run, waits = execution.run, execution.idle
-        expires_at = self._expires_at(run)
-        wakes_at = expires_at if waits is None or waits.until is None else min(waits.until, expires_at)
-        await self._timers.set(run.plan_id, wakes_at, execution.last_stored)
+        run = execution.run
+        at = wakes_at(run, idling, self._limits.longest_wait_ms)
+        await self._timers.set(run.plan_id, at, execution.last_stored)
         await self._note(run)
         await delivery.ack()
-        log.info("plan only waits, letting go of it", plan_id=run.plan_id, wakes_at=wakes_at)
+        log.info("plan only waits, letting go of it", plan_id=run.plan_id, wakes_at=format_time(at))
 
     def _execution(self, run: PlanRun, last_stored: int) -> PlanExecution:
         return PlanExecution(
@@ -217,24 +202,9 @@ class PlanRuns:
             plan_log=self._plan_log,
             tools=self._tools,
             claim_check=self._claim_check,
-            limits=Limits(self._limits.busy_ms, self._limits.patience_ms),
+            limits=self._limits,
             on_change=self._note,
         )
 
-    def _may_be_parked(self, run: PlanRun) -> bool:
-        """Whether the one who stored the plan's last event may have let go of it then."""
-        return run.sequence > 0 and idle(run, parse_time(run.last_at), self._limits.patience_ms) is not None
-
     async def _note(self, run: PlanRun) -> None:
         await self._index.note(run, plan_state(run))
-
-    def _expires_at(self, run: PlanRun) -> int:
-        return run.started_at + self._limits.longest_wait_ms
-
-    def _expired(self, run: PlanRun) -> GivenUp:
-        waited = self._limits.longest_wait_ms // 86_400_000
-        return GivenUp(
-            f"the plan had not ended {waited} days after its start, and its log is about to age out "
-            "(LEADPLAN_PLAN_LOG_MAX_AGE_S)",
-            StepErrorCode.DEADLINE_EXCEEDED,
-        )

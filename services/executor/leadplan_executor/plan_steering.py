@@ -134,7 +134,7 @@ class PlanSteering:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             log.warning("an executor's answer can't be read", executor=executor, problem=str(error))
             return None
-        return settled if settled.reply is not None or settled.problem is not None else None
+        return settled if settled.is_settled else None
 
     async def _wake(self, plan_id: str, after: int, directive: Directive) -> Outcome | None:
         """Have an executor take the plan up; its answer, or None where there is none, or the plan had changed."""
@@ -149,7 +149,7 @@ class PlanSteering:
             return None
         finally:
             del self._expected[token]
-        return settled if settled.reply is not None or settled.problem is not None else None
+        return settled if settled.is_settled else None
 
     async def _on_outcome(self, message: Msg) -> None:
         expected = self._expected.get(message.subject.rpartition(".")[2])

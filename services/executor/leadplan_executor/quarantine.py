@@ -18,7 +18,7 @@ from msgspec import Struct
 from nats.aio.client import Client
 
 from leadplan_executor.deliveries import PlanDelivery
-from leadplan_executor.plan_runs import RunLimits
+from leadplan_executor.plan_execution import RunLimits
 
 log = structlog.get_logger(__name__)
 

@@ -29,11 +29,11 @@ from leadplan_executor.intake import PlanIntake
 from leadplan_executor.lane_moves import LaneMover
 from leadplan_executor.logs import configure_logs
 from leadplan_executor.owner_desk import OwnerDesk
+from leadplan_executor.plan_execution import RunLimits
 from leadplan_executor.plan_guard import PlanGuard
 from leadplan_executor.plan_handler import PlanHandler
 from leadplan_executor.plan_index import PlanIndex
 from leadplan_executor.plan_listing import PlanLister
-from leadplan_executor.plan_runs import RunLimits
 from leadplan_executor.plan_statuses import PlanStatuses
 from leadplan_executor.plan_steering import PlanSteering
 from leadplan_executor.pulls import Delivery

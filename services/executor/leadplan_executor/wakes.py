@@ -6,6 +6,7 @@ only. Whatever held the plan before is void from then on, as a second copy of a 
 """
 
 from functools import partial
+from typing import assert_never
 
 import msgspec
 import structlog
@@ -13,12 +14,13 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from leadplan_contracts import PlanProblem
-from leadplan_contracts.control import ControlErrorCode
+from leadplan_contracts.control import ControlErrorCode, ControlRequest
 from leadplan_contracts.error_codes import RejectionCode
 from leadplan_contracts.wire import encode
 from leadplan_executor.control_messages import NOT_HELD, Outcome, WakeMessage, as_changed, outcome, read_wake, refusal
 from leadplan_executor.core import GivenUp, PlanRun, TakenOver
-from leadplan_executor.core.control import Granted, NewHolder, Verdict, judge_control, was_carried_out
+from leadplan_executor.core.control import Granted, Verdict, was_carried_out
+from leadplan_executor.core.taking_up import TakeOver, TakeUp, Void, Woken, course_of
 from leadplan_executor.deliveries import PlanDelivery
 from leadplan_executor.errors import FenceLostError
 from leadplan_executor.plan_log import FoldedLog, PlanLog
@@ -49,15 +51,12 @@ class WakeHandler:
         self._runs = runs
         self._rejections = rejections
 
-    async def handle(self, delivery: PlanDelivery, ending: GivenUp | None = None) -> str | None:
+    async def handle(self, delivery: PlanDelivery, ending: GivenUp | None = None) -> None:
         """Settle one delivery: its plan is taken up, or the message is void.
 
         Args:
             delivery: the wake message's.
             ending: why the plan is to be ended instead; None to go on with it.
-
-        Returns:
-            The plan's id; None where the message can't be read.
 
         Raises:
             FenceLostError: another executor has the plan; the delivery isn't settled.
@@ -69,13 +68,14 @@ class WakeHandler:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             problem = PlanProblem(path="", code=RejectionCode.INVALID_JSON, message=f"no wake message: {error}")
             await self._rejections.reject(delivery, None, [problem])
-            return None
+            return
         for _ in range(_TRIES):
             folded = await self._plan_log.fold(wake.plan_id)
             if folded is None:
                 message = f"plan {wake.plan_id} has no log (any more)"
-                await self._void(delivery, wake, refusal(wake.plan_id, ControlErrorCode.UNKNOWN_PLAN, message))
-                return wake.plan_id
+                await self._tell(wake, refusal(wake.plan_id, ControlErrorCode.UNKNOWN_PLAN, message))
+                await delivery.ack()
+                return
             sequence = folded.run.sequence
             try:
                 await self._take_up(delivery, wake, folded, ending)
@@ -84,50 +84,36 @@ class WakeHandler:
                     raise
                 # Somebody appended in the meantime: look again whether this message still counts.
             else:
-                return wake.plan_id
+                return
         await delivery.hand_back(_AGAIN_SECONDS)
-        return wake.plan_id
 
     async def _take_up(
         self, delivery: PlanDelivery, wake: WakeMessage, folded: FoldedLog, ending: GivenUp | None
     ) -> None:
-        run, last_stored, _ = folded.run, folded.last_stored, folded.started
-        held = run.message == delivery.stream_sequence
-        if not held and last_stored != wake.after:
-            await self._void(delivery, wake, NOT_HELD)
-            return
-        taken = TakenOver(self._executor, _reason(wake, run, held=held), delivery.stream_sequence)
-        if ending is not None and not run.completed:
+        run, last_stored = folded.run, folded.last_stored
+        taken = TakenOver(self._executor, _reason(wake, run, delivery), delivery.stream_sequence)
+        request = wake.directive.read() if wake.directive is not None else None
+        course = course_of(run, last_stored, Woken(wake.after, request, taken))
+        if ending is not None and not isinstance(course, Void):
             await self._runs.give_up(delivery, run, last_stored, taken, ending)
             return
-        verdict = self._judge(delivery, wake, run)
-        if isinstance(verdict, Granted):
-            first = verdict.inputs if run.completed else (taken, *verdict.inputs)
-            await self._runs.execute(delivery, run, last_stored, first, partial(self._tell_later, wake, run, verdict))
-        elif held:
-            # Its executor died, before or after it had done what was asked.
-            await self._tell(wake, _told(wake, run, verdict))
-            await self._runs.take_over(delivery, run, last_stored, taken, relays=wake.relays)
-        elif verdict is not None or run.completed:
-            await self._void(delivery, wake, NOT_HELD if verdict is None else outcome(run, verdict))
-        else:
-            await self._runs.execute(delivery, run, last_stored, (taken,))
+        match course:
+            case Void(verdict):
+                await self._tell(wake, NOT_HELD if verdict is None else outcome(run, verdict))
+                await delivery.ack()
+            case TakeUp(inputs, verdict):
+                await self._runs.execute(
+                    delivery, run, last_stored, inputs, partial(self._tell_later, wake, run, verdict)
+                )
+            case TakeOver(taken, verdict):
+                await self._tell(wake, _told(run, request, verdict))
+                await self._runs.take_over(delivery, run, last_stored, taken, relays=wake.relays)
+            case _:
+                assert_never(course)
 
-    def _judge(self, delivery: PlanDelivery, wake: WakeMessage, run: PlanRun) -> Verdict | None:
-        """The verdict on what is asked for; None where nothing is.
-
-        A message may be delivered again because its executor died: the request's id tells whether it was carried out.
-        """
-        if wake.directive is None:
-            return None
-        return judge_control(run, wake.directive.read(), NewHolder(self._executor, delivery.stream_sequence))
-
-    async def _void(self, delivery: PlanDelivery, wake: WakeMessage, result: Outcome) -> None:
-        await self._tell(wake, result)
-        await delivery.ack()
-
-    def _tell_later(self, wake: WakeMessage, run: PlanRun, verdict: Verdict) -> None:
-        self._runs.aside(self._tell(wake, outcome(run, verdict)))
+    def _tell_later(self, wake: WakeMessage, run: PlanRun, verdict: Granted | None) -> None:
+        if verdict is not None:
+            self._runs.aside(self._tell(wake, outcome(run, verdict)))
 
     async def _tell(self, wake: WakeMessage, result: Outcome) -> None:
         if wake.reply_to is None:
@@ -138,16 +124,16 @@ class WakeHandler:
             log.warning("an outcome can't be told", plan_id=wake.plan_id, problem=repr(error))
 
 
-def _told(wake: WakeMessage, run: PlanRun, verdict: Verdict | None) -> Outcome:
+def _told(run: PlanRun, request: ControlRequest | None, verdict: Verdict | None) -> Outcome:
     """The outcome of a message that was delivered again; of a request that had been carried out, as if just now."""
-    if verdict is None or wake.directive is None:
+    if verdict is None or request is None:
         return NOT_HELD
     result = outcome(run, verdict)
-    return as_changed(result) if was_carried_out(run, wake.directive.read()) else result
+    return as_changed(result) if was_carried_out(run, request) else result
 
 
-def _reason(wake: WakeMessage, run: PlanRun, *, held: bool) -> str:
-    if held or wake.relays:
+def _reason(wake: WakeMessage, run: PlanRun, delivery: PlanDelivery) -> str:
+    if run.message == delivery.stream_sequence or wake.relays:
         return f"{run.executor} no longer held it"
     if wake.directive is None:
         return "its time had come"

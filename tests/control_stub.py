@@ -37,6 +37,10 @@ def done(request: dict[str, Any], **more: Any) -> ControlReply:
     return ControlReply(plan_id=request["planId"], **reply)
 
 
+CommandLine = Callable[..., tuple[int, str, str]]
+"""Runs the command line: exit code, standard output, standard error."""
+
+
 class ControlStub:
     """Serves every control endpoint: ``stub.answers["cancel"] = lambda request: …``; others confirm what they get."""
 

@@ -3,37 +3,13 @@
 import getpass
 import io
 import json
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from control_stub import ControlStub, done, problem, served_in_a_thread
+from control_stub import CommandLine, ControlStub, done, problem
 
 from leadplan_cli.control_lines import reply_line
-from leadplan_cli.main import main
 from leadplan_contracts.control import ControlErrorCode, ControlReply, PlanState
-
-CommandLine = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def stub(nats_url: str) -> Iterator[ControlStub]:
-    with served_in_a_thread(nats_url) as stub:
-        yield stub
-
-
-@pytest.fixture
-def leadplan(nats_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
-    """Run the command line in this process: exit code, standard output, standard error."""
-    monkeypatch.setenv("NATS_URL", nats_url)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as raised:
-            main(arguments)
-        captured = capsys.readouterr()
-        return int(raised.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.mark.parametrize("action", ["cancel", "pause", "resume", "retry", "approve", "deny"])

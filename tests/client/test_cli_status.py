@@ -5,14 +5,12 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from control_stub import ControlStub, problem, served_in_a_thread
+from control_stub import CommandLine, ControlStub, problem
 
-from leadplan_cli.main import main
 from leadplan_cli.plan_filters import filters
 from leadplan_contracts import LeadGenStepResult, LeadGenStepStatus, OverallStatus, PlanProblem, SupervisorUserContext
 from leadplan_contracts.control import (
@@ -28,29 +26,9 @@ from leadplan_contracts.control import (
     WaitReason,
 )
 
-CommandLine = Callable[..., tuple[int, str, str]]
 LONG_AGO = "2020-11-23T09:15:02.417Z"
 LATER = "2020-11-23T09:16:12.417Z"
 FAR_AHEAD = "2999-01-01T00:00:00.000Z"
-
-
-@pytest.fixture
-def stub(nats_url: str) -> Iterator[ControlStub]:
-    with served_in_a_thread(nats_url) as stub:
-        yield stub
-
-
-@pytest.fixture
-def leadplan(nats_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
-    monkeypatch.setenv("NATS_URL", nats_url)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as raised:
-            main(arguments)
-        captured = capsys.readouterr()
-        return int(raised.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def step(

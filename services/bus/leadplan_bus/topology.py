@@ -115,70 +115,75 @@ def plan_data_bucket(retention: Retention) -> StreamConfig:
 
 
 def monitor_runs_bucket(retention: Retention) -> StreamConfig:
-    """The key-value bucket that says which run of a recurring plan goes on, as the stream that it is (ADR-8).
+    """The key-value bucket that says which run of a recurring plan goes on.
 
     An entry must outlive the run that it names. No run outlives its message in ``PLANS``, and the log is kept longer.
-    Without ``allow_direct`` reads are answered by the leader, never by a replica that lags behind.
     """
-    bucket = subjects.MONITOR_RUNS_BUCKET
-    return StreamConfig(
-        name=f"KV_{bucket}",
-        description="Which run of a recurring plan goes on",
-        subjects=[f"$KV.{bucket}.>"],
-        retention=RetentionPolicy.LIMITS,
-        discard=DiscardPolicy.NEW,
-        storage=StorageType.FILE,
-        num_replicas=retention.replicas,
-        max_age=retention.plan_log_seconds,
-        max_msgs_per_subject=1,
-        allow_rollup_hdrs=True,
+    return _bucket(
+        subjects.MONITOR_RUNS_BUCKET,
+        "Which run of a recurring plan goes on",
+        retention.replicas,
+        retention.plan_log_seconds,
         allow_msg_ttl=True,
-        deny_delete=True,
     )
 
 
 def plan_takeovers_bucket(retention: Retention) -> StreamConfig:
-    """The key-value bucket that counts what became of a plan's deliveries, as the stream that it is (ADR-8).
+    """The key-value bucket that counts what became of a plan's deliveries.
 
-    What crashes less often than once in an hour isn't counted together. Reads are answered by the leader.
+    What crashes less often than once in an hour isn't counted together.
     """
-    bucket = subjects.PLAN_TAKEOVERS_BUCKET
-    return StreamConfig(
-        name=f"KV_{bucket}",
-        description="Deliveries of plans that ended badly",
-        subjects=[f"$KV.{bucket}.>"],
-        retention=RetentionPolicy.LIMITS,
-        discard=DiscardPolicy.NEW,
-        storage=StorageType.FILE,
-        num_replicas=retention.replicas,
-        max_age=_TAKEOVERS_SECONDS,
-        max_msgs_per_subject=1,
-        allow_rollup_hdrs=True,
+    return _bucket(
+        subjects.PLAN_TAKEOVERS_BUCKET,
+        "Deliveries of plans that ended badly",
+        retention.replicas,
+        _TAKEOVERS_SECONDS,
         allow_msg_ttl=True,
-        deny_delete=True,
     )
 
 
 def plan_index_bucket(retention: Retention) -> StreamConfig:
-    """The key-value bucket with a summary of each plan, as the stream that it is (ADR-8).
+    """The key-value bucket with a summary of each plan.
 
     A plan's entry is in the place of its last change: read backwards, the stream is a list of the latest plans. It is
     read by direct get, from any replica, for the log is what counts.
     """
-    bucket = subjects.PLAN_INDEX_BUCKET
+    return _bucket(
+        subjects.PLAN_INDEX_BUCKET,
+        "A summary of each plan, for lists",
+        retention.replicas,
+        retention.plan_log_seconds,
+        allow_direct=True,
+    )
+
+
+def _bucket(
+    bucket: str,
+    description: str,
+    replicas: int,
+    max_age: float,
+    *,
+    allow_direct: bool | None = None,
+    allow_msg_ttl: bool | None = None,
+) -> StreamConfig:
+    """A key-value bucket with one revision a key, as the stream that it is (ADR-8).
+
+    Without ``allow_direct`` reads are answered by the leader, never by a replica that lags behind.
+    """
     return StreamConfig(
         name=f"KV_{bucket}",
-        description="A summary of each plan, for lists",
+        description=description,
         subjects=[f"$KV.{bucket}.>"],
         retention=RetentionPolicy.LIMITS,
         discard=DiscardPolicy.NEW,
         storage=StorageType.FILE,
-        num_replicas=retention.replicas,
-        max_age=retention.plan_log_seconds,
+        num_replicas=replicas,
+        max_age=max_age,
         max_msgs_per_subject=1,
         allow_rollup_hdrs=True,
-        allow_direct=True,
         deny_delete=True,
+        allow_direct=allow_direct,
+        allow_msg_ttl=allow_msg_ttl,
     )
 
 

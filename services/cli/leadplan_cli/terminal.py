@@ -39,6 +39,6 @@ class Paint:
         return f"{STYLES[style]}{text}{_RESET}" if self.on and style and text else text
 
 
-def printable(text: str) -> str:
-    """A text that others wrote, on one line and without anything that steers a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
+def printable(text: str, instead: str = " ") -> str:
+    """A text that others wrote, on one line, with something harmless instead of whatever steers a terminal."""
+    return "".join(character if character.isprintable() else instead for character in text)

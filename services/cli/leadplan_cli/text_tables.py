@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from leadplan_cli.terminal import wants_colours
+from leadplan_cli.terminal import printable, wants_colours
 
 _WIDE = 1000
 
@@ -37,5 +37,4 @@ def print_renderable(renderable: Any) -> None:
 
 def _shown(value: Any) -> str:
     # What others wrote about themselves must not steer the terminal; that it tried to is worth seeing in a table.
-    text = "" if value is None else str(value)
-    return "".join(character if character.isprintable() else "�" for character in text)
+    return "" if value is None else printable(str(value), instead="�")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
-from leadplan_bus.connection import connect
+from leadplan_bus.connection import connect, flush
 from leadplan_bus.limits import encoded_size, fits
 
 HEADERS = [
@@ -23,7 +23,7 @@ async def test_the_largest_message_that_fits_is_taken_and_the_next_one_is_not(
     nc: Client, nats_url: str, headers: dict[str, str] | None
 ):
     subscription = await nc.subscribe("large")
-    await nc.flush()
+    await flush(nc)
     closed = asyncio.Event()
     sender = await connect(nats_url, name="sender", on_closed=closed.set)
     payload = b"x" * (sender.max_payload - encoded_size(b"", headers))

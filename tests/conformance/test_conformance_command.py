@@ -40,13 +40,14 @@ if __name__ == "__main__":
 PARAMS = '{"name": "Ada"}'
 WRONG_SCRIPT = """
 import asyncio, os, nats
+from leadplan_bus.connection import flush
 
 async def main():
     nc = await nats.connect(os.environ["NATS_URL"])
     async def take(message):
         await message.respond(b'{"success": "yes"}')
     await nc.subscribe("tools.WRONG", cb=take)
-    await nc.flush()
+    await flush(nc)
     print("serving", flush=True)
     await asyncio.Event().wait()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from leadplan_bus.connection import flush
 from leadplan_cli.conformance.checks import Outcome, Probe, run_checks
 from leadplan_client import PlanClient
 from leadplan_client.errors import SubmissionRejectedError
@@ -61,7 +62,7 @@ async def run_plan(nc, plan_id, *steps):
     client = PlanClient(nc)
     await client.submit_json(submission(plan_id, *steps))
     await client.result(plan_id, wait_seconds=20)
-    await nc.flush()
+    await flush(nc)
     await subscription.drain()
     return events
 

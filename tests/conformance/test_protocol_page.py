@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from leadplan_bus.connection import flush
 from leadplan_contracts import (
     CancelNotice,
     DataRef,
@@ -122,7 +123,7 @@ async def test_the_exchange_is_what_a_server_sends_and_takes(nats_server, nc):
         came.append((dict(message.headers or {}), message.data))
 
     await nc.subscribe(reply_to, cb=take)
-    await nc.flush()
+    await flush(nc)
     responder, executor = await Socket.connect(nats_server.port), await Socket.connect(nats_server.port)
     try:
         responder.send(line for direction, line in opening if direction == ">")
@@ -132,7 +133,7 @@ async def test_the_exchange_is_what_a_server_sends_and_takes(nats_server, nc):
         assert [await responder.line() for _ in request] == request
         responder.send([*answer, "PING"])
         assert await responder.line() == "PONG"  # the server took it all
-        await nc.flush()
+        await flush(nc)
     finally:
         await responder.close()
         await executor.close()

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from leadplan_bus.connection import flush
 from leadplan_cli.conformance.checks import CHECKS, Outcome, Probe, run_checks
 
 SCHEMA = {
@@ -38,7 +39,7 @@ class Responder:
         await self.nc.subscribe("tools.GREET.cancel", cb=self.take_cancel)
         await self.nc.subscribe("$SRV.INFO", cb=self.tell_info)
         await self.nc.subscribe("$SRV.STATS", cb=self.tell_stats)
-        await self.nc.flush()
+        await flush(self.nc)
 
     def info(self):
         metadata = {"tool": "GREET", "params_schema": self.schema, "effects": self.effects}

@@ -170,14 +170,16 @@ class ClusterRun:
 
     async def begun_by(self, executor: str, plans: str) -> None:
         """Wait until an executor has begun some plans whose ids start so, as the submitter's side sees it."""
-        seen = self._followers[1].seen
+        await until(lambda: self._holds_some(executor, plans, PlanStarted))
 
-        async def begun() -> bool:
-            first = [events[1] for plan_id, events in seen.items() if plan_id.startswith(plans) and 1 in events]
-            started = [event for event in map(decode_event, first) if isinstance(event, PlanStarted)]
-            return sum(_is_of(event, executor) for event in started) >= _SOME_HELD
+    async def taken_over_by(self, executor: str, plans: str) -> None:
+        """Wait until an executor has taken over some plans whose ids start so, as the submitter's side sees it."""
+        await until(lambda: self._holds_some(executor, plans, PlanResumed))
 
-        await until(begun)
+    async def _holds_some(self, executor: str, plans: str, since: type[PlanStarted | PlanResumed]) -> bool:
+        seen = [events for plan_id, events in self._followers[1].seen.items() if plan_id.startswith(plans)]
+        held = [event for events in seen for event in map(decode_event, events.values()) if isinstance(event, since)]
+        return sum(_is_of(event, executor) for event in held) >= _SOME_HELD
 
     def never_restarted(self) -> bool:
         """Whether executors and tools still run as they were started."""

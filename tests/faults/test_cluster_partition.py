@@ -55,6 +55,7 @@ async def test_a_leader_that_is_cut_off_accepts_nothing_and_plans_go_on(run: Clu
             await unheard.jetstream(timeout=1).publish(subjects.PLANS_EXECUTE, b"never acknowledged")
         await majority.append(first_event("torn", "majority"), after=0, traceparent=None)
         await run.some_plans_under_way(since=begun)
+        await run.taken_over_by("executor-1", "slow")
         assert not appending.done()
         cluster.mend()
         with pytest.raises(FenceLostError) as caught:

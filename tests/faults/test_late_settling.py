@@ -17,7 +17,7 @@ from fault_followers import Follower
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from leadplan_bus.connection import close, connect
+from leadplan_bus.connection import close, connect, flush
 from leadplan_contracts import RetryPolicy, subjects
 from leadplan_executor.service import Executor
 from leadplan_executor.settings import ExecutorSettings
@@ -60,7 +60,7 @@ class LateExecutor:
         self._nc.publish = self._publish  # type: ignore[method-assign]
         for subject, rest, more in self.late:
             await self._publish(subject, *rest, **more)
-        await self._nc.flush()
+        await flush(self._nc)
 
     async def take_no_more(self) -> None:
         """Hold what it has, and serve nothing else."""

@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import StreamConfig
 
+from leadplan_bus.connection import flush
 from leadplan_bus.micro_service import Endpoint, MicroService
 from leadplan_bus.server_facts import (
     AccountFacts,
@@ -181,7 +182,7 @@ async def services(nc: Client) -> AsyncIterator[None]:
     await tools.add_endpoint("ECHO", "tools.ECHO", ignore, {"tool": "ECHO"})
     for service in (executors, tools):
         await service.start()
-    await nc.flush()
+    await flush(nc)
     yield
     for service in (executors, tools):
         await service.stop()

@@ -15,6 +15,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from leadplan_bus.connection import flush
 from leadplan_bus.micro_service import Endpoint, MicroService
 from leadplan_bus.topology import Retention, ensure_topology
 from leadplan_cli import watching
@@ -81,7 +82,7 @@ async def responder(nc: Client) -> AsyncIterator[None]:
     service = MicroService(nc, name="a-service", version="1.0.0", description="")
     await service.add_endpoint("ECHO", "tools.ECHO", ignore, {"tool": "ECHO"})
     await service.start()
-    await nc.flush()
+    await flush(nc)
     yield
     await service.stop_endpoints()
     await service.stop()

@@ -46,8 +46,11 @@ def record(nc: Any):
     """The one record in the bucket, and a way to write it as another process would have."""
 
     async def access(**changes: Any) -> dict[str, Any]:
-        bucket = await nc.jetstream().key_value("TOOL_RESULTS")
-        (key,) = await bucket.keys()
+        js = nc.jetstream()
+        bucket = await js.key_value("TOOL_RESULTS")
+        # Not bucket.keys(): nats-py may take a key that is still on its way for the end of the list.
+        (subject,) = (await js.stream_info("KV_TOOL_RESULTS", subjects_filter=">")).state.subjects
+        key = subject.removeprefix("$KV.TOOL_RESULTS.")
         stored = json.loads((await bucket.get(key)).value)
         if changes:
             stored = {name: value for name, value in {**stored, **changes}.items() if value is not None}

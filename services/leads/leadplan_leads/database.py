@@ -24,8 +24,8 @@ class DatabaseUnavailableError(Exception):
 def open_database(url: str, *, lock_timeout_seconds: float = 10.0) -> Engine:
     """Connect and migrate to the newest schema.
 
-    Several processes may do this at once: the first one migrates under the database's write lock (an advisory lock on
-    PostgreSQL), the others wait for it and find nothing left to do.
+    Several processes may do this at once: whoever finds an older schema migrates under the database's write lock (an
+    advisory lock on PostgreSQL), so that all but the first find nothing left to do.
 
     Args:
         url: SQLAlchemy URL; a SQLite file's folder is made if it is missing.
@@ -39,7 +39,8 @@ def open_database(url: str, *, lock_timeout_seconds: float = 10.0) -> Engine:
     try:
         if parsed.get_backend_name() == "sqlite":
             switch_to_wal(engine, lock_timeout_seconds)
-        migrate(engine)
+        if schema_state(engine) is not SchemaState.CURRENT:
+            migrate(engine)
     except (SQLAlchemyError, sqlite3.Error, CommandError) as error:
         engine.dispose()
         raise _cannot_be_opened(parsed, error) from None

@@ -109,7 +109,7 @@ def _name(query: Mapping[str, str]) -> tuple[str, str]:
 
 def _try_out_person() -> Person:
     company = company_with_domain(TRY_OUT_DOMAIN)
-    people = people_of(company) if company else []
+    people = people_of(company) if company else ()
     return next(person for person in people if person.kind == "personal")
 
 

@@ -87,7 +87,7 @@ def _search(query: Mapping[str, str], location: "_Location", account: HunterAcco
         _require_plan_for(limit + offset, account)
         account.require_credits()
     company = company_with_domain(domain) if domain else company_with_name(query["company"])
-    everybody = people_of(company) if company and location.fits(company) else []
+    everybody = people_of(company) if company and location.fits(company) else ()
     matching = [person for person in everybody if filters.fit(person)]
     page = matching[offset : offset + limit]
     if account is not None:

@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 # Handed on to the command: make demo ARGS="--fail HUNTER_ENRICH", make test ARGS="tests/core -x"
 ARGS ?=
-# Test files that run at once: more than cores, for most tests wait for processes and servers.
+# Test files that run at once: more than cores, for most tests wait for processes and servers. Their order stays, so
+# that the few long ones aren't left for the end.
 WORKERS ?= 4
 
 .PHONY: help install demo dev test faults failover crash-points resources bench bench-peers check schemas clean
@@ -25,7 +26,7 @@ dev: $(VENV)/.installed-all ## Keep everything running until Ctrl-C, to try thin
 	@$(BIN)/leadplan dev $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run all tests
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: $(VENV)/.installed-dev ## Run thousands of plans under hundreds of faults, check every rule, print the figures (3 min)
 	@$(BIN)/python tests/faults/run_faults.py $(ARGS)

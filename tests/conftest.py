@@ -186,9 +186,49 @@ def postgres_url(postgres_cluster: "PostgresCluster") -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def leads_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def missing_leads_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of a lead database that isn't there yet, on each kind of database in turn."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/leads.db"
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture(scope="session")
+def leads_database_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with the tables for leads and nothing in them, to be copied."""
+    file = tmp_path_factory.mktemp("leads") / "leads.db"
+    _make_leads_database(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def leads_database_in_postgres(postgres_cluster: "PostgresCluster") -> Iterator[str]:
+    """Name of a database with the tables for leads and nothing in them, to be copied."""
+    with postgres_cluster.fresh_database() as url:
+        _make_leads_database(url)
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture
+def leads_database_in_a_file(leads_database_file: Path, tmp_path: Path) -> str:
+    """URL of a lead database without leads."""
+    return f"sqlite:///{shutil.copyfile(leads_database_file, tmp_path / 'leads.db')}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def leads_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of a lead database without leads, on each kind of database in turn."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("leads_database_in_a_file")
+        return
+    cluster: PostgresCluster = request.getfixturevalue("postgres_cluster")
+    with cluster.fresh_database(like=request.getfixturevalue("leads_database_in_postgres")) as url:
+        yield url
+
+
+def _make_leads_database(url: str) -> None:
+    # Imported here: most test folders do without SQLAlchemy.
+    from leadplan_leads.database import open_database  # noqa: PLC0415
+
+    open_database(url).dispose()

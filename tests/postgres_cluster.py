@@ -94,10 +94,10 @@ class PostgresCluster:
             connection.execute(statement)
 
     @contextlib.contextmanager
-    def fresh_database(self) -> Iterator[str]:
-        """The URL of an empty database, which is dropped at the end whoever is still connected to it."""
+    def fresh_database(self, *, like: str = "template0") -> Iterator[str]:
+        """The URL of a database, empty or ``like`` another one, which is dropped at the end whoever still uses it."""
         name = f"test_{secrets.token_hex(6)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {like}")
         try:
             yield self.url(name)
         finally:

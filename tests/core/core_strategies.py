@@ -31,7 +31,7 @@ BOUNDED = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=120,
+    max_examples=70,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

@@ -149,7 +149,7 @@ class Oracle:
         return ("failed", repeats + 1)
 
 
-@settings(BOUNDED, max_examples=80)
+@settings(BOUNDED, max_examples=50)
 @given(st.data())
 def test_results_are_those_of_the_protocol_with_and_without_crashes_and_parking(data):
     of, tools = data.draw(scenarios(limits=False, at_most_once=None), "scenario")
@@ -178,7 +178,7 @@ def test_results_are_those_of_the_protocol_with_and_without_crashes_and_parking(
     check_calls(rough)
 
 
-@settings(BOUNDED, max_examples=80)
+@settings(BOUNDED, max_examples=50)
 @given(st.data())
 def test_a_plan_that_is_let_go_while_it_waits_goes_the_same_way_at_the_same_times(data):
     of, tools = data.draw(scenarios(), "scenario")

@@ -180,7 +180,7 @@ def test_a_reply_to_the_executor_that_died_is_late_for_the_next_one_only_if_the_
     assert event.sequence == 3
 
 
-@settings(BOUNDED, max_examples=40)
+@settings(BOUNDED, max_examples=30)
 @given(st.data())
 def test_any_log_resumed_from_any_prefix_comes_to_the_same_results(data):
     of, tools = data.draw(scenarios(max_steps=12, limits=False, at_most_once=None), "scenario")
@@ -192,7 +192,7 @@ def test_any_log_resumed_from_any_prefix_comes_to_the_same_results(data):
         check_log(of, resumed.events)
 
 
-@settings(BOUNDED, max_examples=40)
+@settings(BOUNDED, max_examples=30)
 @given(st.data())
 def test_any_log_whatever_happened_in_it_can_be_resumed_from_any_prefix(data):
     of, tools = data.draw(scenarios(max_steps=8), "scenario")

@@ -21,7 +21,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "core")]
 
 from fault_crash_shapes import SHAPES  # noqa: E402 - found on the path that was just extended
 from fault_crash_sweep import sweep_shapes, table  # noqa: E402
-from fault_mutants import ALL_MUTATIONS  # noqa: E402
+from fault_mutants import MUTATIONS  # noqa: E402
 
 _MOST_PROBLEMS = 20
 
@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
         "--doubles", default="20", help="runs with two crashes, a shape; `all` for every pair (default 20)"
     )
     parser.add_argument("--seed", type=int, default=1, help="decides which pairs (default 1)")
-    parser.add_argument("--mutation", choices=list(ALL_MUTATIONS), help="with an executor that has this known defect")
+    parser.add_argument("--mutation", choices=list(MUTATIONS), help="with an executor that has this known defect")
     return parser.parse_args()
 
 
@@ -45,7 +45,7 @@ async def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.ERROR)
     if asked.mutation is not None:
-        ALL_MUTATIONS[asked.mutation]()
+        MUTATIONS[asked.mutation]()
     doubles = None if asked.doubles == "all" else int(asked.doubles)
     shapes = [shape for shape in SHAPES if asked.shape is None or shape.name in asked.shape]
     begun = time.monotonic()

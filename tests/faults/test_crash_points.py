@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from fault_crash_shapes import SHAPES
 from fault_crash_sweep import sweep_shapes
 from fault_permanent_crashes import CANNOT, FAMILIES, SWITCH
@@ -18,42 +17,21 @@ from fault_permanent_crashes import CANNOT, FAMILIES, SWITCH
 HERE = Path(__file__).parent
 INTEGRATION = HERE.parent / "integration"
 
-SHAPES_THAT_TELL = {
-    "ack_before_append": "single",
-    "retries_in_two_places": "retried once-tool",
-    "skip_not_transitive": "failure with skips",
-    "follow_before_store": "single",
-    "requests_forgotten": "one step run again",
-    "parked_without_timer": "step deadline while it waits",
-}
-"""For each known defect a shape whose sweep finds it. A missing fence isn't here: the one whose power is gone appends
-nothing more. The fault runs find that.
-"""
-
-
-SAMPLED_SHAPES = [shape for shape in SHAPES if not shape.waits][::3]
+SAMPLED_SHAPES = [shape for shape in SHAPES if not shape.waits][::5]
 SAMPLED_SHAPES += [shape for shape in SHAPES if shape.name == "deadline while it waits"]
-"""A third of the shapes, and one that waits for a time to come; ``make crash-points`` takes them all."""
+"""A fifth of the shapes, and one that waits for a time to come; ``make crash-points`` takes them all."""
 
 
-async def test_every_crash_point_of_a_third_of_the_shapes(tmp_path: Path, record_property: Any):
+async def test_every_crash_point_of_a_fifth_of_the_shapes(tmp_path: Path, record_property: Any):
     shapes = SAMPLED_SHAPES
     swept = await sweep_shapes(tmp_path, shapes, doubles=0, seed=1)
     assert not [problem for one in swept for problem in one.problems]
     for one in swept:
         assert one.tried == one.there_are, one.shape
         assert one.struck == one.come_to, one.shape
-    assert len(swept) == len(shapes) > 8
+    assert len(swept) == len(shapes) > 6
     record_property("shapes", len(swept))
     record_property("crash points", sum(one.there_are.total() for one in swept))
-
-
-@pytest.mark.parametrize("mutation", SHAPES_THAT_TELL)
-def test_a_known_defect_is_found(mutation: str):
-    arguments = ["--doubles", "0", "--shape", SHAPES_THAT_TELL[mutation], "--mutation", mutation]
-    outcome = run([str(HERE / "run_crash_points.py"), *arguments])
-    assert outcome.returncode == 1, outcome.stdout + outcome.stderr[-2000:]
-    assert " ms  log " in outcome.stdout, "the story of a plan is told"
 
 
 def test_tests_that_know_of_no_crash_pass_with_crashes(tmp_path: Path):

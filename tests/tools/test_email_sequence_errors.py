@@ -24,8 +24,8 @@ def hunter(sandbox_server):
 
 
 @pytest.fixture
-def database(tmp_path):
-    engine = open_database(f"sqlite:///{tmp_path}/leads.db")
+def database(leads_database_in_a_file):
+    engine = open_database(leads_database_in_a_file)
     yield engine
     engine.dispose()
 

@@ -27,8 +27,8 @@ def hunter(sandbox_server):
 
 
 @pytest.fixture
-def database_url(tmp_path):
-    return f"sqlite:///{tmp_path}/leads.db"
+def database_url(leads_database_in_a_file):
+    return leads_database_in_a_file
 
 
 @pytest.fixture

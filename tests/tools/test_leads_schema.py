@@ -17,9 +17,9 @@ from leadplan_leads.transactions import reading
 
 
 @pytest.fixture
-def engine(leads_database_url):
+def engine(missing_leads_database_url):
     """A database without any tables yet."""
-    empty = create_engine(leads_database_url)
+    empty = create_engine(missing_leads_database_url)
     yield empty
     empty.dispose()
 
@@ -41,8 +41,8 @@ def test_the_comparison_of_tables_sees_a_missing_column(engine):
     assert [difference[0] for difference in differences(engine)] == ["add_column"]
 
 
-def test_migrating_again_changes_nothing(engine, leads_database_url):
-    opened = open_database(leads_database_url)
+def test_migrating_again_changes_nothing(engine, missing_leads_database_url):
+    opened = open_database(missing_leads_database_url)
     save_leads(opened, account="a", list_name="l", leads=[Lead(email="ada@example.com")], saved_by="k")
 
     migrate(opened)
@@ -52,7 +52,7 @@ def test_migrating_again_changes_nothing(engine, leads_database_url):
     opened.dispose()
 
 
-def test_data_of_the_first_release_is_kept_and_completed(engine, leads_database_url):
+def test_data_of_the_first_release_is_kept_and_completed(engine, missing_leads_database_url):
     migrate(engine, to="0001")
     at = "'2026-11-02 08:00:00'"
     with engine.begin() as connection:
@@ -69,7 +69,7 @@ def test_data_of_the_first_release_is_kept_and_completed(engine, leads_database_
         values = f"'acct_1', 'ada@example.com', 42, 'added', 'plan_1:outreach', {at}"
         connection.execute(text(f"INSERT INTO outreach ({columns}) VALUES ({values})"))
 
-    opened = open_database(leads_database_url)
+    opened = open_database(missing_leads_database_url)
 
     assert differences(opened) == []
     with reading(opened) as connection:
@@ -93,40 +93,40 @@ def test_each_migration_can_be_taken_back(engine):
     assert differences(engine) == []
 
 
-def test_a_migration_that_breaks_off_leaves_nothing_behind(engine, leads_database_url):
+def test_a_migration_that_breaks_off_leaves_nothing_behind(engine, missing_leads_database_url):
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE leads (id INTEGER)"))
 
     # The first migration makes another table before it finds this one in its way.
     with pytest.raises(DatabaseUnavailableError, match=r'"?leads"? already exists'):
-        open_database(leads_database_url)
+        open_database(missing_leads_database_url)
     assert "lead_lists" not in inspect(engine).get_table_names()
 
 
 @pytest.mark.parametrize("opening", [open_database, open_existing_database])
-def test_a_database_of_a_newer_release_is_refused_with_one_line(engine, leads_database_url, opening):
+def test_a_database_of_a_newer_release_is_refused_with_one_line(engine, missing_leads_database_url, opening):
     migrate(engine)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     with pytest.raises(DatabaseUnavailableError, match="was made by a newer release") as caught:
-        opening(leads_database_url)
+        opening(missing_leads_database_url)
     assert "\n" not in str(caught.value)
 
 
-def test_reading_an_older_or_an_empty_database_says_what_brings_it_up_to_date(engine, leads_database_url):
+def test_reading_an_older_or_an_empty_database_says_what_brings_it_up_to_date(engine, missing_leads_database_url):
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE something_else (id INTEGER)"))
     with pytest.raises(DatabaseUnavailableError, match="holds no leads: LEAD_LIST_SAVE makes its tables"):
-        open_existing_database(leads_database_url)
+        open_existing_database(missing_leads_database_url)
 
     migrate(engine, to="0002")
     with pytest.raises(DatabaseUnavailableError, match="older release: start LEAD_LIST_SAVE"):
-        open_existing_database(leads_database_url)
+        open_existing_database(missing_leads_database_url)
     assert schema_state(engine) is SchemaState.OLDER
 
     migrate(engine)
-    open_existing_database(leads_database_url).dispose()
+    open_existing_database(missing_leads_database_url).dispose()
 
 
 _SAVE_IN_A_PROCESS = """
@@ -148,7 +148,7 @@ engine.dispose()
 """
 
 
-def test_replicas_that_start_at_once_migrate_once_and_count_each_lead_once(leads_database_url):
+def test_replicas_that_start_at_once_migrate_once_and_count_each_lead_once(missing_leads_database_url):
     # Processes, since each replica is one: SQLite's locks work between them. They load first, then go at once.
     command = [sys.executable, "-c", _SAVE_IN_A_PROCESS]
     replicas = [
@@ -158,7 +158,7 @@ def test_replicas_that_start_at_once_migrate_once_and_count_each_lead_once(leads
     try:
         assert [replica.stdout.readline() for replica in replicas] == ["ready\n"] * 4
         for number, replica in enumerate(replicas):
-            replica.stdin.write(f"{leads_database_url} {number}\n")
+            replica.stdin.write(f"{missing_leads_database_url} {number}\n")
             replica.stdin.flush()
         answers = [replica.communicate(timeout=60) for replica in replicas]
     finally:

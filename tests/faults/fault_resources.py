@@ -43,6 +43,11 @@ jetstream {{ store_dir: "{store}", max_mem: 256MB, max_file: {max_file} }}
 feature_flags {{ js_ack_fc_v2: false }}
 {extra}
 """
+_QUEUE = [
+    subjects.EXECUTORS_CONSUMER,
+    *map(subjects.lane_consumer, range(subjects.PLAN_LANES)),
+    subjects.WAKES_CONSUMER,
+]
 _CREATED_AT = "2026-11-23T09:15:02.417Z"
 
 
@@ -178,17 +183,18 @@ class Scene:
     async def all_ended(self, within: float) -> float:
         """Wait until every submitted plan has been dealt with; the seconds that it took.
 
-        Told by the queue's consumer. The feed can have gaps, and after a full disk the stream can still hold messages
-        that were settled.
+        Told by the queue's consumers, that of new plans first: from there they are moved to lanes. The feed can have
+        gaps, and after a full disk the stream can still hold messages that were settled.
         """
         return await until(self._queue_is_settled, within, "the end of all plans")
 
     async def _queue_is_settled(self) -> bool:
+        js = self.nc.jetstream()
         try:
-            consumer = await self.nc.jetstream().consumer_info(subjects.PLANS_STREAM, subjects.EXECUTORS_CONSUMER)
+            consumers = [await js.consumer_info(subjects.PLANS_STREAM, name) for name in _QUEUE]
         except NatsError:
             return False
-        return not consumer.num_pending and not consumer.num_ack_pending
+        return not any(consumer.num_pending or consumer.num_ack_pending for consumer in consumers)
 
     async def result_of(self, plan_id: str) -> LeadGenExecutionResult:
         """The result of a plan that has ended."""

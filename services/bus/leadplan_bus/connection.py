@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
@@ -187,6 +188,21 @@ async def _end(task: asyncio.Task[None]) -> None:
     while not task.done():  # more than once, for nats-py takes some cancellations for itself
         task.cancel()
         await asyncio.wait({task}, timeout=0.1)
+
+
+async def listen(nc: Client, subject: str, take: Callable[[Msg], None], *, queue: str = "") -> Subscription:
+    """Have a quick function called with each message on a subject, until the subscription is ended.
+
+    On a connection of ``connect`` it is called where the message is read, without a queue and a task in between, so
+    that messages on several subjects keep their order.
+    """
+    if isinstance(nc, PromptClient):
+        return await nc.listen(subject, take, queue=queue)
+
+    async def pass_on(message: Msg) -> None:
+        take(message)
+
+    return await nc.subscribe(subject, queue=queue, cb=pass_on)
 
 
 async def flush(nc: Client, within_seconds: float = 10.0) -> None:

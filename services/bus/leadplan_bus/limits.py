@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from nats.aio.client import Client
 
 from leadplan_bus.errors import MessageLimitTooLowError
+from leadplan_bus.prompt_client import EncodedHeaders
 
 LEAST_MAX_PAYLOAD = 512 * 1024
 """Room for 256 KiB of data in an event, or of problems in a rejection, and for what stands around them."""
@@ -24,6 +25,8 @@ def encoded_size(payload: bytes, headers: Mapping[str, str] | None) -> int:
     """Bytes of payload and headers as the server counts them against ``max_payload``."""
     if headers is None:
         return len(payload)
+    if isinstance(headers, EncodedHeaders):
+        return len(payload) + len(headers.block)
     # An empty mapping is sent as an empty header block, and the client strips names and values.
     lines = (f"{name.strip()}: {value.strip()}\r\n" for name, value in headers.items())
     return len(payload) + sum(len(line.encode()) for line in lines) + len("NATS/1.0\r\n\r\n")

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from leadplan_bus.connection import stop_receiving
+from leadplan_bus.connection import listen, stop_receiving
 from leadplan_bus.tokens import new_token
 from leadplan_contracts.subjects import RESPONDER_QUEUE_GROUP
 
@@ -129,10 +129,10 @@ class MicroService:
         """Take requests on a subject, shared with the other instances of the service."""
         endpoint = Endpoint(name, subject, metadata)
 
-        async def take(message: Msg) -> None:
+        def take(message: Msg) -> None:
             handler(message, endpoint)
 
-        endpoint.subscription = await self._nc.subscribe(subject, queue=RESPONDER_QUEUE_GROUP, cb=take)
+        endpoint.subscription = await listen(self._nc, subject, take, queue=RESPONDER_QUEUE_GROUP)
         self.endpoints.append(endpoint)
         return endpoint
 

@@ -1,22 +1,50 @@
 """nats-py's client, made to give up a dead connection promptly, and to read on whatever others have sent.
 
-What an executor does twenty times a plan, to send a message with headers and to await the reply to a request, is also
-written anew here, for nats-py spends more on it than on everything else of a message.
+What an executor does twenty times a plan, to send a message and to await what comes back, is also written anew here,
+for nats-py spends more on it than on everything else of a message: a queue, two futures and two tasks that wake.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from nats.aio.client import _HEADER_KEY_RE, Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import BadHeaderError, BadSubjectError, ConnectionDrainingError
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 
+from leadplan_bus.deadlines import Deadlines
+
 log = logging.getLogger(__name__)
+
+_WRITTEN_AT_ONCE_BYTES = 64 * 1024
+"""With more than that waiting in the operating system's way, the flusher writes on, which waits for room."""
+
+
+class EncodedHeaders(dict[str, str]):
+    """Headers that have been encoded already, so that they can be measured before they are sent, and are encoded once.
+
+    Attributes:
+        block: as they are sent; a line break in a value becomes a space, as nats-py has it.
+
+    Raises:
+        nats.errors.BadHeaderError: a name isn't one.
+    """
+
+    __slots__ = ("block",)
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(headers)
+        lines = [f"{_name(name)}: {value.strip()}" for name, value in headers.items() if name.strip()]
+        text = "\r\n".join(lines)
+        if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
+            lines = [line.replace("\r", " ").replace("\n", " ") for line in lines]
+            text = "\r\n".join(lines)
+        self.block = f"NATS/1.0\r\n{text}\r\n\r\n".encode() if lines else b"NATS/1.0\r\n\r\n"
 
 
 class PromptClient(Client):
@@ -35,6 +63,24 @@ class PromptClient(Client):
 
     requires_tls = False
     _requests = 0
+    _writes_soon = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._takers: dict[int, Callable[[Msg], None]] = {}
+        self._deadlines: Deadlines[asyncio.Future[Msg]] = Deadlines(_give_up)
+
+    async def listen(self, subject: str, take: Callable[[Msg], None], *, queue: str = "") -> Subscription:
+        """Have a function called with each message on a subject, at once and until the subscription is ended.
+
+        It stands in for a subscription's queue and task, and holds up everything else that is read: it must be quick.
+        Messages on all subjects that are listened to come in the order in which the server sent them.
+        """
+        subscription = await self.subscribe(subject, queue=queue)
+        self._takers[subscription._id] = take
+        while not subscription._pending_queue.empty():
+            take(subscription._pending_queue.get_nowait())
+        return subscription
 
     def _connect_command(self) -> bytes:
         if self.requires_tls and not self._server_info.get("tls_required"):
@@ -50,22 +96,71 @@ class PromptClient(Client):
             return None
 
     async def _send_publish(
-        self, subject: str, reply: str, payload: bytes, payload_size: int, headers: Mapping[str, str] | None
+        self,
+        subject: str,
+        reply: str,
+        payload: bytes,
+        payload_size: int,
+        headers: Mapping[str, str] | None,
     ) -> None:
         if not subject:
             raise BadSubjectError
         if headers is None:
             command = b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply.encode(), payload_size, payload)
         else:
-            block = _header_block(headers)
+            block = (headers if isinstance(headers, EncodedHeaders) else EncodedHeaders(headers)).block
             command = b"HPUB %b %b %d %d\r\n%b%b\r\n" % (
                 subject.encode(), reply.encode(), len(block), len(block) + payload_size, block, payload,
             )  # fmt: skip
         self.stats["out_msgs"] += 1
         self.stats["out_bytes"] += payload_size
         await self._send_command(command)
-        if self._flush_queue is not None and self._flush_queue.empty():
-            await self._flush_pending()
+        if not self._writes_soon:
+            self._writes_soon = True
+            asyncio.get_running_loop().call_soon(self._write_pending)
+
+    def _write_pending(self) -> None:
+        """Write what was sent since the loop went round; where that can't be taken in at once, the flusher does."""
+        self._writes_soon = False
+        if not self._pending or not self.is_connected or self._flush_queue is None:
+            return  # written once the connection is there
+        writer: Any = getattr(self._transport, "_io_writer", None)  # a WebSocket has none
+        if writer is None or self.is_connecting or writer.transport.get_write_buffer_size() > _WRITTEN_AT_ONCE_BYTES:
+            if self._flush_queue.empty():
+                self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+            return
+        try:
+            writer.writelines(self._pending)
+        except (OSError, RuntimeError):
+            return  # whoever reads notices that the connection is gone
+        self._pending = []
+        self._pending_data_size = 0
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
+        take = self._takers.get(sid)
+        if take is None or sid not in self._subs:
+            self._takers.pop(sid, None)  # it was ended
+            await super()._process_msg(sid, subject, reply, data, headers)  # type: ignore[arg-type]
+            return
+        self.stats["in_msgs"] += 1
+        self.stats["in_bytes"] += len(data)
+        read = await self._process_headers(headers) if headers else None
+        try:
+            take(Msg(_client=self, subject=subject.decode(), reply=reply.decode(), data=data, headers=read))
+        except Exception:
+            log.exception("a message can't be taken in")
+
+    async def _init_request_sub(self) -> None:
+        prefix = self.new_inbox() + "."
+        self._resp_map = {}
+        self._resp_sub_prefix = bytearray(prefix.encode())
+        self._answers_begin = len(prefix)
+        await self.listen(f"{prefix}*", self._take_answer)
+
+    def _take_answer(self, message: Msg) -> None:
+        waiting = self._resp_map.get(message.subject[self._answers_begin :])
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)
 
     async def _request_new_style(
         self, subject: str, payload: bytes, timeout: float = 1, headers: dict[str, Any] | None = None
@@ -80,13 +175,12 @@ class PromptClient(Client):
         token = str(self._requests)
         reply: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self._resp_map[token] = reply
+        self._deadlines.add(reply, timeout)
         try:
             await self.publish(subject, payload, reply=f"{prefix.decode()}{token}", headers=headers)
-            async with asyncio.timeout(timeout):
-                return await reply
-        except TimeoutError:
-            raise NatsTimeoutError from None
+            return await reply
         finally:
+            self._deadlines.discard(reply)
             del self._resp_map[token]
 
     async def _attempt_reconnect(self) -> None:
@@ -104,18 +198,9 @@ class PromptClient(Client):
             writer.transport.abort()
 
 
-def _header_block(headers: Mapping[str, str]) -> bytes:
-    """The headers as they are sent; a line break in a value becomes a space, as nats-py has it.
-
-    Raises:
-        nats.errors.BadHeaderError: a name isn't one.
-    """
-    lines = [f"{_name(name)}: {value.strip()}" for name, value in headers.items() if name.strip()]
-    text = "\r\n".join(lines)
-    if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
-        lines = [line.replace("\r", " ").replace("\n", " ") for line in lines]
-        text = "\r\n".join(lines)
-    return f"NATS/1.0\r\n{text}\r\n\r\n".encode() if lines else b"NATS/1.0\r\n\r\n"
+def _give_up(reply: "asyncio.Future[Msg]") -> None:
+    if not reply.done():
+        reply.set_exception(NatsTimeoutError())
 
 
 @lru_cache(maxsize=256)

@@ -22,6 +22,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from leadplan_bus.limits import encoded_size, fits
+from leadplan_bus.prompt_client import EncodedHeaders
 from leadplan_bus.stored_messages import StoredMessage, read_subject
 from leadplan_contracts import LeadPlanEventPayload, LeadPlanEventType, subjects
 from leadplan_contracts.events import StepEvent, decode_event, event_type
@@ -190,7 +191,7 @@ class PlanLog:
             nats.errors.ConnectionClosedError: the connection is gone for good.
         """
         body = encode(event)
-        headers = self._headers(event, after, traceparent)
+        headers = EncodedHeaders(self._headers(event, after, traceparent))
         if not fits(self._nc, body, headers):
             raise EventTooLargeError(event.plan_id, encoded_size(body, headers), self._nc.max_payload)
         wait, unexplained = _FIRST_WAIT_SECONDS, 0

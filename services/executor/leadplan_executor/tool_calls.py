@@ -13,8 +13,11 @@ from nats.aio.msg import Msg
 from nats.errors import OutboundBufferLimitError
 
 from leadplan_bus.claim_check import ClaimCheck
+from leadplan_bus.connection import listen
+from leadplan_bus.deadlines import Deadlines
 from leadplan_bus.errors import ClaimCheckError
 from leadplan_bus.limits import encoded_size, fits
+from leadplan_bus.prompt_client import EncodedHeaders
 from leadplan_bus.tokens import new_token
 from leadplan_contracts import (
     CancelNotice,
@@ -50,10 +53,11 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class _PendingCall:
     """A request that awaits its reply."""
 
-    def __init__(self, on_progress: OnProgress) -> None:
+    def __init__(self, on_progress: OnProgress, timeout_ms: int) -> None:
         self._loop = asyncio.get_running_loop()
         self.signal: asyncio.Future[ToolSignal] = self._loop.create_future()
         self._on_progress = on_progress
+        self._timeout_ms = timeout_ms
         self._silence: asyncio.TimerHandle | None = None
         self._heard_at = 0.0
         self._longest_silence = subjects.SIGN_OF_LIFE_TIMEOUT_MS / 1000
@@ -87,6 +91,9 @@ class _PendingCall:
             self._await_the_next(left)
         else:
             self._end(ToolLost(subjects.SIGN_OF_LIFE_TIMEOUT_MS))
+
+    def time_out(self) -> None:
+        self._end(TimedOut(self._timeout_ms))
 
     def _end(self, signal: ToolSignal) -> None:
         if not self.signal.done():
@@ -129,10 +136,12 @@ class ToolCaller:
         self._claim_check = claim_check
         self._inbox = nc.new_inbox()
         self._pending: dict[str, _PendingCall] = {}
+        self._deadlines: Deadlines[_PendingCall] = Deadlines(_PendingCall.time_out)
+        self._calls = 0
 
     async def start(self) -> None:
         """Listen for replies: one subscription for all calls."""
-        await self._nc.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+        await listen(self._nc, f"{self._inbox}.*", self._on_reply)
 
     async def run_lead_tool(
         self,
@@ -157,21 +166,22 @@ class ToolCaller:
         headers = {subjects.IDEMPOTENCY_KEY_HEADER: env.idempotency_key, subjects.ATTEMPT_HEADER: str(env.attempt)}
         if traceparent is not None:
             headers[subjects.TRACEPARENT_HEADER] = traceparent
-        if not fits(self._nc, body, headers):
+        encoded = EncodedHeaders(headers)
+        if not fits(self._nc, body, encoded):
             size, limit = encoded_size(body, headers), self._nc.max_payload
             return PayloadTooLarge(f"the request to {tool} has {size} bytes; the server takes {limit}")
-        token = new_token()
-        call = self._pending[token] = _PendingCall(on_progress)
+        self._calls += 1
+        token = str(self._calls)  # the inbox is this connection's own
+        call = self._pending[token] = _PendingCall(on_progress, env.timeout_ms)
+        self._deadlines.add(call, env.timeout_ms / 1000)
         try:
-            await self._nc.publish(subjects.tool_subject(tool), body, reply=f"{self._inbox}.{token}", headers=headers)
-            async with asyncio.timeout(env.timeout_ms / 1000):
-                signal = await call.signal
-        except TimeoutError:
-            return TimedOut(env.timeout_ms)
+            await self._nc.publish(subjects.tool_subject(tool), body, reply=f"{self._inbox}.{token}", headers=encoded)
+            signal = await call.signal
         except OutboundBufferLimitError:
             return NoResponders()  # not sent: the connection is down and its buffer is full
         finally:
             call.close()
+            self._deadlines.discard(call)
             del self._pending[token]
         return await self._with_claim_check(signal, env)
 
@@ -192,7 +202,7 @@ class ToolCaller:
             return DataUnavailable(str(error))
         return Replied(replace(signal.reply, data=UNSET, data_ref=ref))
 
-    async def _on_reply(self, message: Msg) -> None:
+    def _on_reply(self, message: Msg) -> None:
         call = self._pending.get(message.subject.rpartition(".")[2])
         if call is not None:
             call.take(message)

@@ -21,7 +21,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from leadplan_bus.claim_check import ClaimCheck
-from leadplan_bus.connection import DEFAULT_URL, close, connect, flush, without_credentials
+from leadplan_bus.connection import DEFAULT_URL, close, connect, flush, listen, without_credentials
 from leadplan_bus.errors import ConnectionLostError
 from leadplan_bus.micro_service import Endpoint, MicroService
 from leadplan_bus.tokens import new_token
@@ -225,7 +225,7 @@ class Serving:
             }
             cancel_subject = subjects.tool_cancel_subject(tool.name)
             on_cancel = partial(self._on_cancel, served)
-            self._cancel_notices.append(await self._nc.subscribe(cancel_subject, cb=on_cancel))
+            self._cancel_notices.append(await listen(self._nc, cancel_subject, on_cancel))
             await self._service.add_endpoint(
                 tool.name, subjects.tool_subject(tool.name), self._taking(served), metadata
             )
@@ -275,7 +275,7 @@ class Serving:
                 log.warning("a request without a reply subject was dropped", extra={"tool": served.tool.name})
                 return
             started_ns = time.monotonic_ns()
-            # At once, so that a cancel notice that comes right behind the request finds its call.
+            # At once, and listened to as cancel notices are: one that comes right behind its request finds its call.
             accepted = self._accept(message, served)
             answering = self._answer(message, accepted, served, endpoint, started_ns)
             self._spawn(answering, f"answer {served.tool.name}")
@@ -343,7 +343,7 @@ class Serving:
             text = f"{served.tool.name} failed unexpectedly (error id {error_id})"
             return failure(text, "internal_error", retryable=True)
 
-    async def _on_cancel(self, served: _ServedTool, message: Msg) -> None:
+    def _on_cancel(self, served: _ServedTool, message: Msg) -> None:
         try:
             notice = _cancel_decoder.decode(message.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -143,7 +143,7 @@ class Scene:
         process = MeasuredProcess(name, EXECUTOR, environment, log)
         self._processes.append(process)
         process.start()
-        await until(lambda: log.exists() and '"event": "serving"' in log.read_text(), 30, f"{name} to serve")
+        await until(lambda: log.exists() and '"event":"serving"' in log.read_text(), 30, f"{name} to serve")
         return process
 
     async def tools(self) -> Process:

@@ -62,10 +62,10 @@ async def test_a_leader_that_is_cut_off_accepts_nothing_and_plans_go_on(run: Clu
             await appending
         assert caught.value.by == "majority"
 
-    plans = await run.through(40, part, slow=12)
+    plans = await run.through(40, part, slow=16)
     assert not await run.violations(plans)
     assert run.never_restarted()
-    assert await run.taken_over(plans[:12], by="executor-1"), "executor-0 was cut off with plans"
+    assert await run.taken_over(plans[:16], by="executor-1"), "executor-0 was cut off with plans"
     (begun,) = await run.log_of("torn")
     assert isinstance(begun, PlanStarted)
     assert begun.meta.executor == "majority"

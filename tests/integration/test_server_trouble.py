@@ -147,7 +147,7 @@ async def test_a_clean_stop_hands_over_at_once(executor_process, feed, serve_too
         await feed.submit(make_plan(f"p{number}", waiting))
     await feed.until(lambda: len([event for event in feed.events if event["type"] == "STEP_RETRYING"]) == 4)
     starts = [feed.of(f"p{number}", "PLAN_STARTED")[0]["meta"]["executor"] for number in range(4)]
-    first = next(one for one in executors if re.search(f'"executor": "{starts[0]}", .*"serving"', one.log))
+    first = next(one for one in executors if re.search(f'"executor":"{starts[0]}",.*"serving"', one.log))
     handed = [f"p{number}" for number, by in enumerate(starts) if by == starts[0]]
     assert await first.terminate() == 0
     # With a lease of a minute only plans that were handed back are taken over: here before they are due again.

@@ -17,7 +17,6 @@ class LatestProgress:
 
     def __init__(self, report: Callable[[ToolProgress], None]) -> None:
         self._report = report
-        self._loop = asyncio.get_running_loop()
         self._waiting: ToolProgress | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._next_at = 0.0
@@ -27,10 +26,11 @@ class LatestProgress:
         self._waiting = progress
         if self._timer is not None:
             return  # what waits is newer now
-        if self._loop.time() >= self._next_at:
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._next_at:
             self._pass_on()
         else:
-            self._timer = self._loop.call_at(self._next_at, self._pass_on)
+            self._timer = loop.call_at(self._next_at, self._pass_on)
 
     def close(self) -> None:
         """The attempt is over: pass on what still waits."""
@@ -40,7 +40,7 @@ class LatestProgress:
 
     def _pass_on(self) -> None:
         self._timer = None
-        self._next_at = self._loop.time() + _APART_SECONDS
+        self._next_at = asyncio.get_running_loop().time() + _APART_SECONDS
         if self._waiting is not None:
             self._report(self._waiting)
             self._waiting = None

@@ -274,7 +274,7 @@ class PlanExecution:
         """Store events one by one, each before anything follows from it (protocol section 6, rule 5)."""
         for event in events:
             trace = event.meta.traceparent if isinstance(event, PlanStarted) else self.run.traceparent
-            to_store = await self._fitting(event)
+            to_store = await self._fitting(event) if isinstance(event, PlanCompleted) else event
             self._last_stored = await self._plan_log.append(to_store, after=self._last_stored, traceparent=trace)
             orphan = self._orphaned_call(event)
             evolve(self.run, event)
@@ -294,10 +294,8 @@ class PlanExecution:
         index = self.run.index_of[event.step.id]
         return index if index not in self._tasks and isinstance(due(self.run).get(index), CallTool) else None
 
-    async def _fitting(self, event: LeadPlanEventPayload) -> LeadPlanEventPayload:
+    async def _fitting(self, event: PlanCompleted) -> PlanCompleted:
         """The event, with the step results of a large plan in the object store instead."""
-        if not isinstance(event, PlanCompleted):
-            return event
         results = encode(event.result.step_results)
         if len(results) <= subjects.MAX_INLINE_DATA_BYTES:
             return event

@@ -52,8 +52,10 @@ VERSION = "0.1.0"
 _HAND_BACK_SECONDS = 5.0
 _LEAVE_SECONDS = 2.0
 _CANCEL_AGAIN_SECONDS = 0.1
-_GARBAGE_THRESHOLDS = (20_000, 20, 50)
-"""With Python's own, the search for garbage in ten thousand plans under way takes most of the time."""
+_GARBAGE_THRESHOLDS = (100_000, 50, 100)
+"""With Python's own, the search for garbage in ten thousand plans under way takes most of the time, and finds next to
+nothing.
+"""
 
 
 class Executor:
@@ -319,6 +321,7 @@ def run() -> int:
             print(f"leadplan executor: setting {_variable(problem['loc'])}: {problem['msg']}", file=sys.stderr)  # noqa: T201
         return 2
     configure_logs(settings.log_level)
+    gc.freeze()  # what was imported stays
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -116,6 +116,8 @@ class IndexSet:
 
     def discard(self, index: int) -> None:
         """Take an index out if it is there."""
+        if not self._sorted:
+            return
         place = bisect_left(self._sorted, index)
         if place < len(self._sorted) and self._sorted[place] == index:
             del self._sorted[place]

@@ -128,6 +128,7 @@ class PlanExecution:
         self._side_tasks: set[asyncio.Task[None]] = set()
         self._calling: set[int] = set()
         self._alarm: Command | None = None
+        self._all_to_align = True
         self._ended: asyncio.Future[Ending | Idle] = asyncio.get_running_loop().create_future()
         self._draining = False
         self.got_further = False
@@ -210,7 +211,7 @@ class PlanExecution:
 
     def drain(self) -> None:
         """Start nothing new; hand the plan back as soon as no attempt is with a tool."""
-        self._draining = True
+        self._draining = self._all_to_align = True
         self._spawn_aside(self._feed(None), "drain")
 
     def abandon(self) -> None:
@@ -258,7 +259,9 @@ class PlanExecution:
         """Store what the state leads to, start and stop what is due, and see whether the plan is still to be held."""
         while not self._draining and (events := decide(self.run, Proceed(), now_ms())):
             await self._store(events)
-        self._align(due(self.run).keys() | self._tasks.keys())
+        # A step's event changes what is due of that step, and perhaps the alarm; a plan may have thousands of others.
+        self._align(due(self.run).keys() | self._tasks.keys() if self._all_to_align else (None,))
+        self._all_to_align = False
         if self.run.completed:
             self._end(Ending.COMPLETED)
         elif self._draining and not self.run.attempts_in_flight:
@@ -285,6 +288,7 @@ class PlanExecution:
             if isinstance(event, StepEvent):
                 self._align((self.run.index_of[event.step.id],))
             else:
+                self._all_to_align = True
                 await self._on_change(self.run)
 
     def _orphaned_call(self, event: LeadPlanEventPayload) -> int | None:

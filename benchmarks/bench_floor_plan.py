@@ -21,12 +21,20 @@ _TOOL = subjects.tool_subject(TOOL)
 _FENCE = subjects.EXPECTED_LAST_SUBJECT_SEQUENCE_HEADER
 _FENCE_BYTES = _FENCE.encode()
 _APPENDS_AT_ONCE = 256
-"""A server that is sent thousands at once drops some of them, and doesn't say so."""
+"""As an executor has it: of thousands that were sent at once, some were never answered."""
+_IN_FLIGHT = 10164
+"""A cluster that acknowledged the append before, and isn't quite done with it."""
+_AGAIN_SECONDS = 0.005
+
+
+class _Refusal(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
 
 
 class _PubAck(msgspec.Struct):
     seq: int = 0
-    error: object = None
+    error: _Refusal | None = None
 
 
 _pub_ack = msgspec.json.Decoder(_PubAck)
@@ -149,10 +157,14 @@ class FloorPlan:
 
     async def _append(self, event: Outgoing) -> None:
         async with self._turn, self._bus.room:
-            ack = _pub_ack.decode(await self._bus.request(self._subject, event, self._last))
-            if ack.error is not None:
-                raise RuntimeError(f"an append was refused: {ack.error}")
-            self._last = ack.seq
+            while True:
+                ack = _pub_ack.decode(await self._bus.request(self._subject, event, self._last))
+                if ack.error is None:
+                    self._last = ack.seq
+                    return
+                if ack.error.err_code != _IN_FLIGHT:
+                    raise RuntimeError(f"an append was refused: {ack.error}")
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     def _start_workers(self, at_most: int) -> None:
         for _ in range(min(at_most, len(self._ready))):

@@ -46,6 +46,7 @@ def soon(monkeypatch):
     """The watch of executors in this process looks more often."""
     monkeypatch.setattr(server_watch, "_INTERVAL_SECONDS", 0.1)
     monkeypatch.setattr(server_watch, "_INTERVAL_IN_DOUBT_SECONDS", 0.1)
+    monkeypatch.setattr(server_watch, "_SEEN_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -176,6 +177,18 @@ async def test_it_ends_when_a_stream_is_gone(start_watched, nc, soon, stream):
     await nc.jetstream().delete_stream(stream)
     with pytest.raises(StreamLostError, match=f"stream {stream} is gone"):
         await asyncio.wait_for(executor.failed(), 10)
+
+
+async def test_what_a_leader_says_that_was_cut_off_for_a_moment_ends_nothing(start_watched, nc, soon, monkeypatch):
+    """However often it is asked: it may not know yet that another one leads."""
+    monkeypatch.setattr(server_watch, "_SEEN_SECONDS", 60.0)
+    executor = await start_watched()
+    watch, found = executor._watch, dict.fromkeys(executor._watch._wanted)
+    for _ in range(server_watch._SEEN_TIMES * 2):
+        watch._judge_streams(found)
+    monkeypatch.setattr(server_watch, "_SEEN_SECONDS", 0.0)
+    with pytest.raises(StreamLostError, match="stream PLANS is gone"):
+        watch._judge_streams(found)
 
 
 @pytest.mark.parametrize("bucket", ["OBJ_PLAN_DATA", "KV_MONITOR_RUNS", "KV_PLAN_INDEX"])

@@ -36,7 +36,10 @@ _INTERVAL_SECONDS = 3.0
 _INTERVAL_IN_DOUBT_SECONDS = 1.0
 _ROUND_SECONDS = 5.0
 _SEEN_TIMES = 3
-"""A new leader may answer before it has caught up: what ends the executor must be seen so often in a row."""
+_SEEN_SECONDS = 5.0
+"""A new leader may answer before it has caught up, and one that was cut off before it knows of the new one: what ends
+the executor must be seen so often in a row, and for so long.
+"""
 _BUCKET_MISSING_TIMES = 10
 """A bucket that an operator restores or edits by deleting it first must not be created in between."""
 _TELL_AGAIN_SECONDS = 30.0
@@ -105,6 +108,7 @@ class ServerWatch:
         self._seen: dict[str, StreamFacts] = {}
         self._retention = retention
         self._troubles_seen = 0
+        self._troubles_since = 0.0
         self._buckets_missed = 0
         self._silent_for = 0.0
         self._told_at: float | None = None
@@ -174,8 +178,10 @@ class ServerWatch:
             for name, wanted in self._wanted.items()
             if (trouble := stream_trouble(name, self._seen.get(name), streams[name], wanted)) is not None
         ]
+        if troubles and not self._troubles_seen:
+            self._troubles_since = time.monotonic()
         self._troubles_seen = self._troubles_seen + 1 if troubles else 0
-        if self._troubles_seen >= _SEEN_TIMES:
+        if self._troubles_seen >= _SEEN_TIMES and time.monotonic() - self._troubles_since >= _SEEN_SECONDS:
             raise StreamLostError(troubles)
         if not troubles:
             self._seen = {name: stream.facts for name, stream in streams.items() if stream is not None}

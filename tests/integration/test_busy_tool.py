@@ -14,13 +14,17 @@ from leadplan_responder.serving import Serving
 async def test_fifty_steps_at_once(executor: Any, feed: Any, nc: Any, make_plan: Any, max_in_flight: int):
     responder = Responder("slow", version="1.0.0", description="Takes its time")
     running, most = 0, 0
+    full = asyncio.Event()
 
     @responder.tool("SLOW", effects="none", max_in_flight=max_in_flight)
     async def slow(params: dict, ctx: ToolContext) -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.2)
+        if running == max_in_flight:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0.02)  # others come while this one takes up a place
         running -= 1
 
     serving = Serving(responder, nc)

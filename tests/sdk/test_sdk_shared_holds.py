@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from leadplan_bus.discovery import discover_tools
+from leadplan_bus.tokens import new_token
 from leadplan_responder import Responder, ToolContext, ToolError
 from leadplan_responder.limits import LONGEST_HOLD_SECONDS, Limit, Limits, credential_limit
 from leadplan_responder.testing import call_tool
@@ -197,7 +198,7 @@ async def test_a_process_of_its_own_hears_it_too(other_process: None, serve: Any
     await caller.ask("ONE", {"wait": 30})
 
     async def busy() -> bool:
-        asked = await caller.start("OTHER")
+        asked = await caller.start("OTHER", stepId=new_token())  # a step of its own: the same one joins what waits
         try:
             return (await asked.reply(within=1)).get("errorCode") == "busy"
         except TimeoutError:

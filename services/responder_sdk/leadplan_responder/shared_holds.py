@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
+from leadplan_bus.connection import listen
 from leadplan_contracts import subjects
 from leadplan_contracts.wire import encode
 from leadplan_responder.limits import LONGEST_HOLD_SECONDS, Holds, Limit
@@ -59,7 +60,8 @@ class SharedHolds:
         """Listen, and tell of every hold from now on."""
         for fingerprint, limit in self._limits.items():
             subject = subjects.limit_held_subject(fingerprint)
-            self._subscriptions.append(await self._nc.subscribe(subject, cb=partial(self._hear, limit)))
+            # As requests are listened to, so that one that comes behind a notice is answered with it in mind.
+            self._subscriptions.append(await listen(self._nc, subject, partial(self._hear, limit)))
             listener = partial(self._tell, subject)
             limit.tell_holds_to(listener)
             self._listeners.append((limit, listener))
@@ -93,7 +95,7 @@ class SharedHolds:
         except NatsError as error:
             log.warning("others aren't told that a limit is held: %r", error)
 
-    async def _hear(self, limit: Limit, message: Msg) -> None:
+    def _hear(self, limit: Limit, message: Msg) -> None:
         try:
             notice = _decoder.decode(message.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from leadplan_bus.connection import close, connect
+from leadplan_bus.service_answers import ask_services
 from leadplan_client import PlanClient
 from leadplan_client.errors import SubmissionError
 from leadplan_contracts import LeadGenPlan, LeadPlanEventPayload, subjects
@@ -122,9 +123,10 @@ class ClusterRun:
         try:
             await js.stream_info(f"KV_{subjects.TOOL_RESULTS_BUCKET}")
             await js.consumer_info(subjects.PLANS_STREAM, subjects.EXECUTORS_CONSUMER)
+            serving = await ask_services(self.nc, f"$SRV.PING.{subjects.EXECUTOR_SERVICE_NAME}")
         except NatsError:
             return False
-        return True
+        return len(serving) == len(self.executors)
 
     async def stop(self) -> None:
         """End everything."""

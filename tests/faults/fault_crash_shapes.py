@@ -170,7 +170,7 @@ STEERED = (
             _approve("STEP_WAITING", "a", count=2),
         ),
     ),
-    Shape("deadline while it waits", _asks, {"deadline_ms": 500}, waits=True),
+    Shape("deadline while it waits", _asks, {"deadline_ms": 2_000}, waits=True),
     Shape(
         "step deadline while it waits",
         lambda: [plan_step("a", requires_approval=True, deadline_ms=150, optional=True), plan_step("b", "a")],

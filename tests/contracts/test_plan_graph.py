@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from leadplan_contracts.graph import PlanGraph
 
-PROPERTY = settings(deadline=None, derandomize=True, max_examples=400)
+PROPERTY = settings(max_examples=400)
 
 
 @st.composite

@@ -12,7 +12,7 @@ from leadplan_contracts.json_schema import schema_documents
 from leadplan_contracts.validation import read_plan_submission
 from leadplan_contracts.wire import encode
 
-PROPERTY = settings(deadline=None, derandomize=True, max_examples=200)
+PROPERTY = settings(max_examples=200)
 SUBMISSION = json.loads((Path(__file__).parent / "protocol_examples" / "plan-submission.json").read_text())
 SCHEMA = Draft202012Validator(schema_documents()["plan-submission"])
 STRUCTURE_CODES = {"duplicate_step_id", "unknown_step", "dependency_cycle", "source_not_a_dependency"}

@@ -11,7 +11,7 @@ from leadplan_contracts.plan import LeadToolIdentifier
 from leadplan_contracts.times import format_time, parse_time
 from leadplan_contracts.wire import MAX_NESTING, PlanId, StepId, SubmittedPlanId, Timestamp, is_nested_too_deep
 
-PROPERTY = settings(deadline=None, derandomize=True, max_examples=300)
+PROPERTY = settings(max_examples=300)
 LAST_MS_OF_9999 = 253_402_300_799_999
 FIRST_MS_OF_YEAR_1 = -62_135_596_800_000
 

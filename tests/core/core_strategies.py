@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from core_plans import Attempt, Tools, failed, ok, plan, scripted, step
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from leadplan_contracts import LeadGenPlan, LeadGenPlanStep, RetryPolicy
@@ -27,13 +27,7 @@ from leadplan_executor.core.signals import (
 )
 
 # Deterministic, so that a run in CI says the same each time; random search is for people who change the core.
-BOUNDED = settings(
-    derandomize=True,
-    database=None,
-    deadline=None,
-    max_examples=70,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+BOUNDED = settings(max_examples=70)
 
 _DATA = [b"null", b'{"leads":[]}', '["é",1.50,{"deep":{}}]'.encode(), b"0"]
 _SIGNALS = [

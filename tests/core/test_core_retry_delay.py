@@ -82,7 +82,7 @@ def test_jitter_adds_a_share_of_the_wait(jitter, random, expected):
     assert delays(RetryPolicy(jitter=jitter), random=random) == expected
 
 
-@settings(derandomize=True, database=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     base=st.integers(0, 30 * DAY_MS),
     longest=st.integers(0, 30 * DAY_MS),

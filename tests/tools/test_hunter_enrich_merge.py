@@ -25,7 +25,7 @@ def sourced(draw) -> SourcedFacts:
 
 
 ALL = st.lists(sourced(), max_size=5).map(lambda some: [SourcedFacts("params", {"email": "a@b.example"}), *some])
-EXAMPLES = settings(max_examples=80, deadline=None, derandomize=True)
+EXAMPLES = settings(max_examples=80)
 
 
 def known(facts: SourcedFacts, name: str) -> bool:

@@ -63,7 +63,7 @@ def test_nothing_is_found_nowhere():
 
 
 @given(trade=st.text(min_size=1, max_size=60), city=st.text(min_size=1, max_size=60))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_any_words_make_companies_that_are_found_again_by_domain(trade, city):
     found_city = city_named(city.strip() or "Leeds")
     for place in places_of(trade_named(trade), found_city)[:3]:

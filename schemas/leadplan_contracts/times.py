@@ -16,6 +16,7 @@ def _second_text(epoch_second: int) -> str:
     return (_EPOCH + timedelta(seconds=epoch_second)).replace(tzinfo=None).isoformat()
 
 
+@lru_cache(maxsize=256)
 def format_time(epoch_ms: int) -> str:
     """Milliseconds since 1970 as ``2026-11-23T09:15:02.417Z``."""
     second, millisecond = divmod(epoch_ms, 1000)

@@ -25,11 +25,8 @@ def encoded_size(payload: bytes, headers: Mapping[str, str] | None) -> int:
     """Bytes of payload and headers as the server counts them against ``max_payload``."""
     if headers is None:
         return len(payload)
-    if isinstance(headers, EncodedHeaders):
-        return len(payload) + len(headers.block)
-    # An empty mapping is sent as an empty header block, and the client strips names and values.
-    lines = (f"{name.strip()}: {value.strip()}\r\n" for name, value in headers.items())
-    return len(payload) + sum(len(line.encode()) for line in lines) + len("NATS/1.0\r\n\r\n")
+    block = (headers if isinstance(headers, EncodedHeaders) else EncodedHeaders(headers)).block
+    return len(payload) + len(block)
 
 
 def fits(nc: Client, payload: bytes, headers: Mapping[str, str] | None) -> bool:

@@ -10,12 +10,27 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from nats.aio.client import _HEADER_KEY_RE, Client
+from nats.aio.client import (
+    _HEADER_KEY_RE,
+    _SUBJECT_INVALID_RE,
+    NO_RESPONDERS_STATUS,
+    Client,
+    _validate_subject,
+)
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import BadHeaderError, BadSubjectError, ConnectionDrainingError
+from nats.errors import (
+    BadHeaderError,
+    BadSubjectError,
+    ConnectionClosedError,
+    ConnectionDrainingError,
+    MaxPayloadError,
+    NoRespondersError,
+    OutboundBufferLimitError,
+)
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js.api import Header
 
 from leadplan_bus.deadlines import Deadlines
 
@@ -39,12 +54,11 @@ class EncodedHeaders(dict[str, str]):
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__(headers)
-        lines = [f"{_name(name)}: {value.strip()}" for name, value in headers.items() if name.strip()]
-        text = "\r\n".join(lines)
-        if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
-            lines = [line.replace("\r", " ").replace("\n", " ") for line in lines]
-            text = "\r\n".join(lines)
-        self.block = f"NATS/1.0\r\n{text}\r\n\r\n".encode() if lines else b"NATS/1.0\r\n\r\n"
+        text = _form(tuple(headers)) % tuple(headers.values())
+        if text.count("\n") != len(headers) + 2 or text.count("\r") != len(headers) + 2:
+            values = [value.replace("\r", " ").replace("\n", " ") for value in headers.values()]
+            text = _form(tuple(headers)) % tuple(values)
+        self.block = text.encode()
 
 
 class PromptClient(Client):
@@ -63,6 +77,7 @@ class PromptClient(Client):
 
     requires_tls = False
     _requests = 0
+    _answers = ""
     _writes_soon = False
 
     def __init__(self) -> None:
@@ -95,29 +110,46 @@ class PromptClient(Client):
             log.warning("headers of a message can't be read, leaving them out: %s", error)
             return None
 
-    async def _send_publish(
+    async def publish(
         self,
         subject: str,
-        reply: str,
-        payload: bytes,
-        payload_size: int,
-        headers: Mapping[str, str] | None,
+        payload: bytes = b"",
+        reply: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        if not subject:
+        """As nats-py's."""
+        size = len(payload)
+        if self._status != Client.CONNECTED:
+            self._require_room_until_connected(size)
+        if size > self._max_payload:
+            raise MaxPayloadError
+        if _SUBJECT_INVALID_RE.search(reply):
             raise BadSubjectError
+        to, back = _subject(subject), reply.encode()
         if headers is None:
-            command = b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply.encode(), payload_size, payload)
+            command = b"PUB %b %b %d\r\n%b\r\n" % (to, back, size, payload)
         else:
             block = (headers if isinstance(headers, EncodedHeaders) else EncodedHeaders(headers)).block
-            command = b"HPUB %b %b %d %d\r\n%b%b\r\n" % (
-                subject.encode(), reply.encode(), len(block), len(block) + payload_size, block, payload,
-            )  # fmt: skip
+            command = b"HPUB %b %b %d %d\r\n%b%b\r\n" % (to, back, len(block), len(block) + size, block, payload)
         self.stats["out_msgs"] += 1
-        self.stats["out_bytes"] += payload_size
-        await self._send_command(command)
+        self.stats["out_bytes"] += size
+        self._pending.append(command)
+        self._pending_data_size += len(command)
         if not self._writes_soon:
             self._writes_soon = True
             asyncio.get_running_loop().call_soon(self._write_pending)
+        if self._pending_data_size > self._max_pending_size > 0:
+            await self._flush_pending(force_flush=True)
+
+    def _require_room_until_connected(self, size: int) -> None:
+        if self.is_closed:
+            raise ConnectionClosedError
+        if self.is_draining_pubs:
+            raise ConnectionDrainingError
+        if not self.is_connected and (
+            self._max_pending_size <= 0 or size + self._pending_data_size > self._max_pending_size
+        ):
+            raise OutboundBufferLimitError
 
     def _write_pending(self) -> None:
         """Write what was sent since the loop went round; where that can't be taken in at once, the flusher does."""
@@ -153,8 +185,9 @@ class PromptClient(Client):
     async def _init_request_sub(self) -> None:
         prefix = self.new_inbox() + "."
         self._resp_map = {}
-        self._resp_sub_prefix = bytearray(prefix.encode())
+        self._answers = prefix
         self._answers_begin = len(prefix)
+        self._resp_sub_prefix = bytearray(prefix.encode())
         await self.listen(f"{prefix}*", self._take_answer)
 
     def _take_answer(self, message: Msg) -> None:
@@ -162,14 +195,17 @@ class PromptClient(Client):
         if waiting is not None and not waiting.done():
             waiting.set_result(message)
 
-    async def _request_new_style(
-        self, subject: str, payload: bytes, timeout: float = 1, headers: dict[str, Any] | None = None
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        timeout: float = 0.5,
+        old_style: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> Msg:
-        if self.is_draining_pubs:
-            raise ConnectionDrainingError
+        """As nats-py's, in the new style always."""
         if not self._resp_sub_prefix:
             await self._init_request_sub()
-        prefix: Any = self._resp_sub_prefix
         # The inbox is this connection's own, so a number tells its requests apart.
         self._requests += 1
         token = str(self._requests)
@@ -177,11 +213,14 @@ class PromptClient(Client):
         self._resp_map[token] = reply
         self._deadlines.add(reply, timeout)
         try:
-            await self.publish(subject, payload, reply=f"{prefix.decode()}{token}", headers=headers)
-            return await reply
+            await self.publish(subject, payload, reply=self._answers + token, headers=headers)
+            answer = await reply
         finally:
             self._deadlines.discard(reply)
             del self._resp_map[token]
+        if answer.headers and answer.headers.get(Header.STATUS) == NO_RESPONDERS_STATUS:
+            raise NoRespondersError
+        return answer
 
     async def _attempt_reconnect(self) -> None:
         self.abort()
@@ -203,9 +242,18 @@ def _give_up(reply: "asyncio.Future[Msg]") -> None:
         reply.set_exception(NatsTimeoutError())
 
 
+@lru_cache(maxsize=4096)
+def _subject(subject: str) -> bytes:
+    _validate_subject(subject)
+    return subject.encode()
+
+
 @lru_cache(maxsize=256)
-def _name(name: str) -> str:
-    stripped = name.strip()
-    if not _HEADER_KEY_RE.fullmatch(stripped):
-        raise BadHeaderError(stripped)
-    return stripped
+def _form(names: tuple[str, ...]) -> str:
+    """A header block with room for the values."""
+    stripped = [name.strip() for name in names]
+    for name in stripped:
+        if not _HEADER_KEY_RE.fullmatch(name):
+            raise BadHeaderError(name)
+    lines = [name.replace("%", "%%") + ": %s\r\n" for name in stripped]
+    return "".join(["NATS/1.0\r\n", *lines, "\r\n"])

@@ -20,6 +20,8 @@ from leadplan_executor.plan_warnings import as_many_as_are_read, plan_warnings
 from leadplan_executor.tool_directory import REJECT, ToolDirectory
 
 _LARGEST_SEQUENCE = 2**63
+_MOST_AROUND_A_PLAN = 64 * 1024
+"""Bytes of PLAN_STARTED and its headers but for the plan, and many more: whom it is for, who runs it, the trace."""
 _A_TRACEPARENT = f"00-{'f' * 32}-{'f' * 16}-01"
 _ANSWER_SECONDS = 2.0
 
@@ -83,6 +85,8 @@ class PlanCheck:
         )
 
     def _size_problems(self, submitted: PlanSubmitted) -> list[PlanProblem]:
+        if len(memoryview(submitted.submission.plan_json)) + _MOST_AROUND_A_PLAN <= self._nc.max_payload:
+            return []
         (started,) = decide(PlanRun(submitted.submission.plan.id), submitted, now_ms())
         if self._plan_log.fits(started, submitted.traceparent):
             return []

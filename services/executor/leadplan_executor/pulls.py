@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from leadplan_bus.connection import flush, stop_receiving
+from leadplan_bus.connection import flush, listen, stop_receiving
 from leadplan_contracts import subjects
 from leadplan_executor.deliveries import submitted_as
 
@@ -123,12 +123,13 @@ class PlanPull:
         self._inbox = nc.new_inbox()
         self._heard_at = time.monotonic()
         self._stopped = False
+        self._handing_back: list[asyncio.Task[None]] = []
         self._subscription: Subscription | None = None
         self._catching_up: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen; nothing comes before it is asked for."""
-        self._subscription = await self._nc.subscribe(self._inbox, cb=self._on_message)
+        self._subscription = await listen(self._nc, self._inbox, self._on_message)
 
     async def stop(self) -> None:
         """Take no more plans; what the server has sent already is handed back.
@@ -139,6 +140,7 @@ class PlanPull:
         self._stopped = True
         if self._subscription is not None and self._nc.is_connected:
             await stop_receiving(self._nc, self._subscription, within_seconds=_STOP_SECONDS)
+        await asyncio.gather(*self._handing_back, return_exceptions=True)
 
     async def ask(self, batch: int) -> None:
         """Ask for messages; the request is open until they have all come, or it has run out after a second."""
@@ -189,8 +191,6 @@ class PlanPull:
     async def _catch_up(self) -> None:
         try:
             await flush(self._nc)
-            while self._subscription is not None and self._subscription.pending_msgs:  # noqa: ASYNC110 - nothing tells
-                await asyncio.sleep(0)
         except NatsError as error:
             self._log.warning("the server doesn't answer yet", problem=repr(error))
         finally:
@@ -198,7 +198,7 @@ class PlanPull:
             self.asked = 0
             self._on_ended(True)
 
-    async def _on_message(self, message: Msg) -> None:
+    def _on_message(self, message: Msg) -> None:
         self._notice_gap()
         self._heard_at = time.monotonic()
         headers = message.headers or {}
@@ -213,7 +213,7 @@ class PlanPull:
             self._log.warning("a delivery that lay too long is left to the queue", message=delivery.stream_sequence)
             return
         if self._stopped:
-            await delivery.hand_back()
+            self._handing_back.append(asyncio.create_task(delivery.hand_back()))
             return
         self._take(delivery)
         if not self.asked:

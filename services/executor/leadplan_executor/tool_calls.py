@@ -53,6 +53,8 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class _PendingCall:
     """A request that awaits its reply."""
 
+    __slots__ = ("_heard_at", "_longest_silence", "_loop", "_on_progress", "_silence", "_timeout_ms", "signal")
+
     def __init__(self, on_progress: OnProgress, timeout_ms: int) -> None:
         self._loop = asyncio.get_running_loop()
         self.signal: asyncio.Future[ToolSignal] = self._loop.create_future()

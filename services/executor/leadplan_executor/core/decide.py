@@ -193,6 +193,8 @@ def _fail_settled(run: PlanRun, now: int, to_store: EventsToStore) -> None:
 
 
 def _fail_overdue(run: PlanRun, now: int, to_store: EventsToStore) -> None:
+    if not run.step_deadlines or run.step_deadlines[0][0] > now:
+        return
     failed = {event.step.id for event in to_store.events if isinstance(event, StepFailed)}
     for at, index in run.step_deadlines:
         if at > now:

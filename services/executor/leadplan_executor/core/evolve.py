@@ -47,8 +47,11 @@ _StepChange: TypeAlias = (
 )
 _AskedFor: TypeAlias = PlanCancelling | PlanPaused | PlanUnpaused | PlanRetried | StepApproved | StepDenied
 _ASKED_FOR = (PlanCancelling, PlanPaused, PlanUnpaused, PlanRetried, StepApproved, StepDenied)
+_SAID_BY_A_PERSON = (StepApproved, StepDenied)
+_HAS_RESULT = (StepStarted, StepRetrying, StepSucceeded, StepFailed, StepSkipped)
 _plan_decoder = msgspec.json.Decoder(LeadGenPlan)
 _HOLDS_PLACE = frozenset({StepPhase.RUNNING, StepPhase.RETRYING})
+_NOBODY: frozenset[int] = frozenset()
 
 
 def evolve(run: PlanRun, event: LeadPlanEventPayload) -> PlanRun:
@@ -60,8 +63,20 @@ def evolve(run: PlanRun, event: LeadPlanEventPayload) -> PlanRun:
     """
     if event.sequence != run.sequence + 1:
         raise SequenceGapError(run.plan_id, run.sequence, event.sequence)
-    waited = frozenset(run.waiting.all()) if isinstance(event, StepApproved | StepDenied) else frozenset()
+    waited = frozenset(run.waiting.all()) if isinstance(event, _SAID_BY_A_PERSON) else _NOBODY
     match event:
+        case (
+            StepStarted()
+            | StepSucceeded()
+            | StepRetrying()
+            | StepFailed()
+            | StepSkipped()
+            | StepWaiting()
+            | StepApproved()
+            | StepDenied()
+            | StepProgress()
+        ):
+            _change_step(run, event)
         case PlanStarted():
             _start(run, event)
         case PlanResumed():
@@ -77,18 +92,6 @@ def evolve(run: PlanRun, event: LeadPlanEventPayload) -> PlanRun:
             if isinstance(event, PlanCompleted):
                 run.outcome = PlanOutcome(event.result.overall_status, event.result.finished_at)
             _adjust_waits(run)
-        case (
-            StepStarted()
-            | StepRetrying()
-            | StepSucceeded()
-            | StepFailed()
-            | StepSkipped()
-            | StepWaiting()
-            | StepApproved()
-            | StepDenied()
-            | StepProgress()
-        ):
-            _change_step(run, event)
         case _:
             assert_never(event)
     if isinstance(event, _ASKED_FOR) and event.meta.request_id is not None:
@@ -104,7 +107,7 @@ def _note_request(run: PlanRun, event: _AskedFor, request_id: str, waited: froze
     ``waited`` are the steps that waited for a person before this event.
     """
     asked = run.requests.setdefault((event_type(event), request_id), Asked([], waited))
-    if isinstance(event, StepApproved | StepDenied):
+    if isinstance(event, _SAID_BY_A_PERSON):
         asked.steps.append(event.step.id)
     elif isinstance(event, PlanRetried):
         asked.steps.extend(event.meta.steps)
@@ -182,7 +185,7 @@ def _change_step(run: PlanRun, event: _StepChange) -> None:
     before = step.phase
     step.phase = next_step_phase(before, kind, run.plan_id, event.step.id)
     step.changed_at = event.time
-    if isinstance(event, StepStarted | StepRetrying | StepSucceeded | StepFailed | StepSkipped):
+    if isinstance(event, _HAS_RESULT):
         step.result = event.result
     if isinstance(event, StepRetrying):
         step.retry_at = parse_time(event.meta.retry_at)

@@ -44,6 +44,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
 GROUPS = {
     "chain": "plans of six steps, one after the other: the main figures",
+    "reads": "the same with a tool that announces that it has no effects, and is called early",
     "fan": "one step, fifty at once, one step",
     "mixed": "graphs of 3 to 20 steps, drawn by lot",
     "wide": "1,000 steps at once (maxConcurrency 200), one plan after the other",
@@ -56,7 +57,7 @@ GROUPS = {
 }
 """What ``--only`` takes, besides ``growth``."""
 
-_WORKLOADS = {"chain": ["chain-6"], "fan": ["fan"], "mixed": ["mixed"]}
+_WORKLOADS = {"chain": ["chain-6"], "reads": ["reads-6"], "fan": ["fan"], "mixed": ["mixed"]}
 _LARGE = {"wide": "wide-1000", "long": "chain-1000"}
 
 

@@ -23,8 +23,8 @@ from leadplan_contracts import subjects
 
 RECORDING_VARIABLE = "BENCH_RECORDING"
 MANNER_VARIABLE = "BENCH_FLOOR"
-"""How the floor works, separated by commas: ``overlap`` sends a request together with the append before it, ``raw``
-sends past nats-py's own ``publish``."""
+"""How the floor works, separated by commas: ``overlap`` sends each request together with the append before it, as is
+done for tools that only read; ``raw`` sends past nats-py's own ``publish``."""
 _PULLED_AT_ONCE = 256
 _PULL = msgspec.json.encode({"batch": _PULLED_AT_ONCE, "expires": 30_000_000_000})
 _NEXT = f"$JS.API.CONSUMER.MSG.NEXT.{subjects.PLANS_STREAM}.{subjects.EXECUTORS_CONSUMER}"
@@ -92,7 +92,7 @@ async def main() -> None:
     recording = Recording.load(Path(os.environ[RECORDING_VARIABLE]))
     nc = await nats.connect(os.environ["NATS_URL"].split(","))
     how = os.environ.get(MANNER_VARIABLE, "").split(",")
-    floor = Floor(nc, recording, overlap="overlap" in how, raw="raw" in how)
+    floor = Floor(nc, recording, overlap=recording.early or "overlap" in how, raw="raw" in how)
     await floor.start()
     leases = asyncio.create_task(floor.keep_leases())
     await nc.flush()

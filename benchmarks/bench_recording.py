@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from bench_shapes import TOOL, Shape, Submissions, plan_id, step_id
+from bench_shapes import READING_TOOL, Shape, Submissions, plan_id, step_id
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -48,9 +48,10 @@ class RecordedPlan(msgspec.Struct, frozen=True):
 
 
 class Recording(msgspec.Struct, frozen=True):
-    """All plans of a workload."""
+    """All plans of a workload, and whether its tools may be called while their attempts are being stored."""
 
     plans: list[RecordedPlan]
+    early: bool
 
     def save(self, file: Path) -> None:
         """Write it."""
@@ -82,7 +83,7 @@ async def record(nc: Client, of: Shape, prefix: str) -> Recording:
     submissions, plans = Submissions(of), []
     for number, graph in enumerate(of.graphs):
         submission = submissions.body(prefix, number)
-        requests, log = await _record_plan(nc, plan_id(prefix, number), submission)
+        requests, log = await _record_plan(nc, plan_id(prefix, number), submission, of.tool)
         if len(log) != graph.events or len(requests) != len(graph.depends_on):
             raise ValueError(f"{of.title}: {len(log)} events and {len(requests)} requests, not {graph.events}")
         by_step = {(event["type"], event["step"]["id"]): at for at, event in _events(log) if "step" in event}
@@ -97,10 +98,12 @@ async def record(nc: Client, of: Shape, prefix: str) -> Recording:
         ]
         entry = await nc.jetstream().get_last_msg(INDEX_STREAM, index_subject(plan_id(prefix, number)))
         plans.append(RecordedPlan(submission, graph.at_once, log[0], steps, log[-1], log, entry.data or b""))
-    return Recording(plans)
+    return Recording(plans, early=of.tool == READING_TOOL)
 
 
-async def _record_plan(nc: Client, name: str, submission: bytes) -> tuple[dict[str, Recorded], list[Recorded]]:
+async def _record_plan(
+    nc: Client, name: str, submission: bytes, tool: str
+) -> tuple[dict[str, Recorded], list[Recorded]]:
     requests: dict[str, Recorded] = {}
     completed = asyncio.Event()
 
@@ -115,7 +118,7 @@ async def _record_plan(nc: Client, name: str, submission: bytes) -> tuple[dict[s
 
     listening = [
         await nc.subscribe(subject, cb=note, pending_bytes_limit=_NO_LIMIT)
-        for subject, note in ((subjects.tool_subject(TOOL), note_request), (f"plans.events.{name}", note_event))
+        for subject, note in ((subjects.tool_subject(tool), note_request), (f"plans.events.{name}", note_event))
     ]
     await flush(nc)
     await nc.jetstream().publish(subjects.PLANS_EXECUTE, submission)

@@ -12,13 +12,30 @@ import msgspec
 import nats
 import uvloop
 from bench_processes import tell
-from bench_shapes import TOOL, TOOL_REPLY
+from bench_shapes import READING_TOOL, TOOL, TOOL_REPLY
 from nats.aio.msg import Msg
 
 from leadplan_contracts import subjects
 
 TIMES_SUBJECT = "bench.responder.times"
 """A request with the body ``start`` or ``stop``; the second is answered with ``[[came, answered], …]`` in ns."""
+
+
+_ANNOUNCEMENT = {
+    "type": "io.nats.micro.v1.info_response",
+    "name": "bench",
+    "id": "plain",
+    "version": "1.0.0",
+    "endpoints": [
+        {
+            "name": READING_TOOL,
+            "subject": subjects.tool_subject(READING_TOOL),
+            "queue_group": subjects.RESPONDER_QUEUE_GROUP,
+            "metadata": {"tool": READING_TOOL, "effects": "none"},
+        }
+    ],
+}
+"""One of the two tools says what it does; the other one is a plain subscriber that nobody knows anything of."""
 
 
 async def main() -> None:
@@ -37,14 +54,19 @@ async def main() -> None:
         noted, times = times, [] if message.data == b"start" else None
         await nc.publish(message.reply, msgspec.json.encode(noted or []))
 
+    async def announce(message: Msg) -> None:
+        await nc.publish(message.reply, msgspec.json.encode(_ANNOUNCEMENT))
+
     no_limit = 0
-    await nc.subscribe(
-        subjects.tool_subject(TOOL),
-        subjects.RESPONDER_QUEUE_GROUP,
-        cb=answer,
-        pending_msgs_limit=no_limit,
-        pending_bytes_limit=no_limit,
-    )
+    for tool in (TOOL, READING_TOOL):
+        await nc.subscribe(
+            subjects.tool_subject(tool),
+            subjects.RESPONDER_QUEUE_GROUP,
+            cb=answer,
+            pending_msgs_limit=no_limit,
+            pending_bytes_limit=no_limit,
+        )
+    await nc.subscribe("$SRV.INFO", cb=announce)
     await nc.subscribe(TIMES_SUBJECT, cb=note_times)
     await nc.flush()
     tell("serving")

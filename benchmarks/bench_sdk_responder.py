@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from bench_shapes import TOOL, TOOL_REPLY
+from bench_shapes import READING_TOOL, TOOL, TOOL_REPLY
 
 from leadplan_responder import Responder, ToolContext
 
@@ -21,7 +21,8 @@ responder = Responder("bench", version="1.0.0", description="What the benchmarks
 _data: dict[str, Any] = msgspec.json.decode(TOOL_REPLY)["data"]
 
 
-@responder.tool(TOOL, effects="none", max_in_flight=_AT_ONCE)
+@responder.tool(TOOL, effects="idempotent", max_in_flight=_AT_ONCE)
+@responder.tool(READING_TOOL, effects="none", max_in_flight=_AT_ONCE)
 async def answer(params: Params, ctx: ToolContext) -> dict[str, Any]:
     """Return the same each time."""
     return _data

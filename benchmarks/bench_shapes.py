@@ -7,6 +7,8 @@ from typing import NamedTuple
 import msgspec
 
 TOOL = "BENCH"
+READING_TOOL = "BENCH_READS"
+"""Does the same and announces that it has no effects, so that executors may call it early; of TOOL they know nothing."""
 TOOL_REPLY = (
     b'{"success":true,"data":{"count":40,"items":[{"id":"ChIJ-7","name":"Hill Dental","website":"hill.example"}]}}'
 )
@@ -35,6 +37,7 @@ class Shape(NamedTuple):
     name: str
     title: str
     graphs: tuple[Graph, ...]
+    tool: str = TOOL
 
     def graph_of(self, number: int) -> Graph:
         """The graph of the plan with this number."""
@@ -72,7 +75,7 @@ def drawn(chance: random.Random) -> Graph:
 
 
 def shape(name: str) -> Shape:
-    """A workload by name: ``fan``, ``mixed``, ``chain-6`` or ``wide-1000`` with any numbers.
+    """A workload by name: ``fan``, ``mixed``, ``chain-6``, ``reads-6`` or ``wide-1000`` with any numbers.
 
     Raises:
         ValueError: there is no such workload.
@@ -80,6 +83,8 @@ def shape(name: str) -> Shape:
     kind, _, size = name.partition("-")
     if kind == "chain" and size:
         return Shape(name, f"chain of {int(size):,}", (chain(int(size)),))
+    if kind == "reads" and size:
+        return Shape(name, f"chain of {int(size):,} that only read", (chain(int(size)),), READING_TOOL)
     if kind == "wide" and size:
         return Shape(name, f"{int(size):,} in parallel", (wide(int(size)),))
     if name == "fan":
@@ -99,7 +104,7 @@ class Submissions:
     """Ready-made messages for ``plans.execute``."""
 
     def __init__(self, of: Shape) -> None:
-        self._templates = [_submission(graph).split(_ID_PLACE.encode()) for graph in of.graphs]
+        self._templates = [_submission(graph, of.tool).split(_ID_PLACE.encode()) for graph in of.graphs]
 
     def body(self, prefix: str, number: int) -> bytes:
         """The message of one plan."""
@@ -123,22 +128,22 @@ def step_id(number: int) -> str:
     return f"s{number}"
 
 
-def _submission(graph: Graph) -> bytes:
+def _submission(graph: Graph, tool: str) -> bytes:
     plan = {
         "id": _ID_PLACE,
         "title": "Dentists in Leeds",
         "goal": {"description": "Find dentists in Leeds and start outreach", "targetCount": 40},
         "createdAt": "2026-11-23T09:15:02.417Z",
         "maxConcurrency": graph.at_once,
-        "steps": [_step(number, depends_on) for number, depends_on in enumerate(graph.depends_on)],
+        "steps": [_step(number, depends_on, tool) for number, depends_on in enumerate(graph.depends_on)],
     }
     return msgspec.json.encode({"plan": plan, "user": {"userId": "u_7", "accountId": "acct_3"}})
 
 
-def _step(number: int, depends_on: Sequence[int]) -> dict[str, object]:
+def _step(number: int, depends_on: Sequence[int], tool: str) -> dict[str, object]:
     step: dict[str, object] = {
         "id": step_id(number),
-        "tool": TOOL,
+        "tool": tool,
         "params": {"query": "dentists in Leeds", "part": number},
     }
     if depends_on:

@@ -294,7 +294,7 @@ class Simulation:
                     self._under_way[key] = Expected(at, next(self._order), Proceed(), command)
 
     def _call(self, run: PlanRun, command: CallTool) -> Expected:
-        env = execution_env(run, command.step, self.now)
+        env = execution_env(run, command.step, command.attempt, self.now)
         tools = self._tools_of_round[min(run.round, len(self._tools_of_round)) - 1]
         signal, duration_ms = tools(env.step_id, env.attempt)
         if duration_ms > env.timeout_ms:

@@ -49,7 +49,7 @@ def encode_json(value: object) -> bytes:
 
 def test_the_run_keeps_the_plan_for_its_requests():
     large = plan(step("a", params={"text": "x" * KIB_32}), context={"country": "GB"})
-    env = execution_env(begun(started(large)), 0, START)
+    env = execution_env(begun(started(large)), 0, 1, START)
     assert "steps" not in msgspec.json.decode(env.plan)
     assert msgspec.json.decode(env.plan)["context"] == {"country": "GB"}
 
@@ -115,7 +115,7 @@ def test_every_attempt_carries_the_same_key_and_its_number():
 )
 def test_an_attempt_ends_with_its_timeout_or_with_the_plan(timeout_ms, deadline_ms, after_ms, ends_after_ms):
     run = begun(started(plan(step("a", timeout_ms=timeout_ms), deadline_ms=deadline_ms)))
-    env = execution_env(run, 0, START + after_ms)
+    env = execution_env(run, 0, 1, START + after_ms)
     assert parse_time(env.deadline) - START == ends_after_ms
     assert env.timeout_ms == (timeout_ms or 30_000)
     assert env.deadline == format_time(START + ends_after_ms)

@@ -51,6 +51,7 @@ from leadplan_executor.core import (
     evolve,
 )
 from leadplan_executor.core.control import Granted, NewHolder, judge_control
+from leadplan_executor.core.early_calls import may_be_called_early
 from leadplan_executor.core.events import emit_plan_event
 from leadplan_executor.core.outcome import AskAgain, cut, unless_busy
 from leadplan_executor.core.requests import execution_env, idempotency_key
@@ -64,6 +65,8 @@ from leadplan_executor.tool_calls import ToolCaller
 log = structlog.get_logger(__name__)
 
 _STORE_AGAIN_SECONDS = 1.0
+_TAKING_UP = (PlanStarted, PlanResumed, PlanRetried, StepStarted)
+_ENDS_UNASKED = (StepFailed, StepSkipped)
 _NO_NEW_ROUND = NewHolder("", 0)
 """Only a finished plan is granted a new round, and nobody holds such a one."""
 
@@ -101,6 +104,7 @@ class PlanExecution:
         claim_check: takes a result too large for a message.
         limits: see there.
         on_change: called when the plan as a whole has changed: it was begun, taken up, steered, or has ended.
+        changes_nothing: tells whether a tool is known to have no effects.
     """
 
     def __init__(
@@ -114,6 +118,7 @@ class PlanExecution:
         claim_check: ClaimCheck,
         limits: RunLimits,
         on_change: Callable[[PlanRun], Awaitable[None]],
+        changes_nothing: Callable[[str], bool],
     ) -> None:
         self.run = run
         self._last_stored = last_stored
@@ -123,6 +128,7 @@ class PlanExecution:
         self._claim_check = claim_check
         self._limits = limits
         self._on_change = on_change
+        self._changes_nothing = changes_nothing
         self._turn = asyncio.Lock()
         self._tasks: dict[int | None, asyncio.Task[None]] = {}
         self._side_tasks: set[asyncio.Task[None]] = set()
@@ -229,12 +235,16 @@ class PlanExecution:
         if stored > self._last_stored and not self._turn.locked() and not self._ended.done():
             self._ended.set_exception(FenceLostError(self.run.plan_id, by))
 
-    async def execute_step_with_retries(self, index: int) -> None:
-        """Carry out a step's commands one after the other: call its tool, wait, call again, as the core says."""
+    async def execute_step_with_retries(self, index: int, first: Command | None = None) -> None:
+        """Carry out a step's commands one after the other: call its tool, wait, call again, as the core says.
+
+        ``first`` is what is due once the event that is being stored is stored.
+        """
         while not self._ended.done():
-            match due(self.run).get(index):
+            command, first = first or due(self.run).get(index), None
+            match command:
                 case CallTool(attempt=attempt):
-                    signal = await self._call_tool(index)
+                    signal = await self._call_tool(index, attempt)
                     await self._feed(AttemptEnded(index, attempt, signal, random.random()))  # noqa: S311 - jitter
                 case WaitUntil(at=at) if not self._draining:
                     await sleep_until(at)
@@ -278,22 +288,36 @@ class PlanExecution:
         for event in events:
             trace = event.meta.traceparent if isinstance(event, PlanStarted) else self.run.traceparent
             to_store = await self._fitting(event) if isinstance(event, PlanCompleted) else event
+            if isinstance(event, StepStarted):
+                self._call_early(event)
             self._last_stored = await self._plan_log.append(to_store, after=self._last_stored, traceparent=trace)
             orphan = self._orphaned_call(event)
             evolve(self.run, event)
             self._note(event)
             if orphan is not None:
                 self._spawn_aside(self._cancel_call(orphan), "cancel notice")
-            self.got_further |= not isinstance(event, PlanStarted | PlanResumed | PlanRetried | StepStarted)
+            self.got_further |= not isinstance(event, _TAKING_UP)
             if isinstance(event, StepEvent):
                 self._align((self.run.index_of[event.step.id],))
             else:
                 self._all_to_align = True
                 await self._on_change(self.run)
 
+    def _call_early(self, begins: StepStarted) -> None:
+        """Have a tool called while the event that begins its attempt is being stored, where that does no harm."""
+        index = self.run.index_of[begins.step.id]
+        changes_nothing = self._changes_nothing(begins.step.tool)
+        if index not in self._tasks and may_be_called_early(self.run, begins, changes_nothing=changes_nothing):
+            self._start_step(index, CallTool(index, begins.result.attempts))
+
+    def _start_step(self, index: int, first: Command | None = None) -> None:
+        name = f"plan {self.run.plan_id} step {index}"
+        task = self._tasks[index] = asyncio.create_task(self.execute_step_with_retries(index, first), name=name)
+        task.add_done_callback(self._watch)
+
     def _orphaned_call(self, event: LeadPlanEventPayload) -> int | None:
         """The step that an event ends while its tool still works for an executor before us, and must be told."""
-        if not isinstance(event, StepFailed | StepSkipped):
+        if not isinstance(event, _ENDS_UNASKED):
             return None
         index = self.run.index_of[event.step.id]
         return index if index not in self._tasks and isinstance(due(self.run).get(index), CallTool) else None
@@ -323,9 +347,7 @@ class PlanExecution:
             if key is None:
                 self._align_alarm(wanted.get(None))
             elif key in wanted and key not in self._tasks:
-                work = self.execute_step_with_retries(key)
-                task = self._tasks[key] = asyncio.create_task(work, name=f"plan {self.run.plan_id} step {key}")
-                task.add_done_callback(self._watch)
+                self._start_step(key)
             elif key in self._tasks and key not in wanted:
                 task = self._tasks.pop(key)
                 if task is not asyncio.current_task():
@@ -345,7 +367,7 @@ class PlanExecution:
             task = self._tasks[None] = asyncio.create_task(self._await_deadline(command.at), name=name)
             task.add_done_callback(self._watch)
 
-    async def _call_tool(self, index: int) -> ToolSignal:
+    async def _call_tool(self, index: int, attempt: int) -> ToolSignal:
         """One attempt: while the tool says that it is busy, the same request is sent again."""
         step = self.run.steps[index].step
         begun = now_ms()
@@ -356,7 +378,7 @@ class PlanExecution:
                 signal = await self._tools.run_lead_tool(
                     step.tool,
                     step.params,
-                    execution_env(self.run, index, now_ms()),
+                    execution_env(self.run, index, attempt, now_ms()),
                     traceparent=self.run.traceparent,
                     on_progress=progress.take,
                 )
@@ -385,6 +407,9 @@ class PlanExecution:
     async def _report_progress(self, index: int, progress: ToolProgress) -> None:
         """Progress goes to the live feed only: it is never stored and has no sequence (protocol section 4)."""
         run = self.run
+        if not isinstance(due(run).get(index), CallTool):
+            async with self._turn:
+                pass  # the tool was called early: its attempt begins first
         event = emit_plan_event(
             StepProgress,
             plan_id=run.plan_id,

@@ -36,7 +36,7 @@ class PlanHandler:
         nc: the connection.
         executor: this instance's id.
         tools: calls tools.
-        directory: knows the schemas of params.
+        directory: knows what tools do, and the schemas of their params.
         limits: how long things may take.
         on_plan_read: called with a plan's id once its message was read.
 
@@ -60,7 +60,13 @@ class PlanHandler:
         self.plan_log = PlanLog(nc, executor)
         index = PlanIndex(nc)
         self.runs = PlanRuns(
-            nc, plan_log=self.plan_log, tools=tools, claim_check=claim_check, index=index, limits=limits
+            nc,
+            plan_log=self.plan_log,
+            tools=tools,
+            claim_check=claim_check,
+            index=index,
+            limits=limits,
+            changes_nothing=directory.changes_nothing,
         )
         self.check = PlanCheck(nc, executor=executor, plan_log=self.plan_log, directory=directory)
         self._rejections = Rejections(nc, claim_check, index)

@@ -37,6 +37,7 @@ class PlanRuns:
         claim_check: takes what is too large for a message.
         index: where a summary of each plan is kept.
         limits: see there.
+        changes_nothing: tells whether a tool is known to have no effects.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class PlanRuns:
         claim_check: ClaimCheck,
         index: PlanIndex,
         limits: RunLimits,
+        changes_nothing: Callable[[str], bool],
     ) -> None:
         self._nc = nc
         self._plan_log = plan_log
@@ -56,6 +58,7 @@ class PlanRuns:
         self._index = index
         self._timers = PlanTimers(nc, plan_log)
         self._limits = limits
+        self._changes_nothing = changes_nothing
         self._executions: set[PlanExecution] = set()
         self._latest: dict[str, PlanExecution] = {}
         self._aside: set[asyncio.Task[None]] = set()
@@ -204,6 +207,7 @@ class PlanRuns:
             claim_check=self._claim_check,
             limits=self._limits,
             on_change=self._note,
+            changes_nothing=self._changes_nothing,
         )
 
     async def _note(self, run: PlanRun) -> None:

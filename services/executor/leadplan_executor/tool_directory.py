@@ -19,6 +19,7 @@ from referencing.exceptions import Unresolvable
 from leadplan_bus.discovery import AnnouncedTool, discover_tools
 from leadplan_contracts import LeadGenPlan, PlanProblem
 from leadplan_contracts.error_codes import RejectionCode
+from leadplan_contracts.tool_protocol import ToolEffects
 from leadplan_executor.near_matches import did_you_mean, near_matches
 from leadplan_executor.served_tools import ServedTool, ServedTools
 
@@ -54,6 +55,7 @@ class ToolDirectory:
         self._interval_seconds = interval_seconds
         self._tools = ServedTools(nc, interval_seconds * _REMEMBERED_READINGS)
         self._validators: dict[str, list[Draft202012Validator]] = {}
+        self._without_effects: frozenset[str] = frozenset()
         self._by_schema: dict[tuple[str, str], Draft202012Validator | None] = {}
         self._asked_for: set[str] = set()
         self._reading = asyncio.Lock()
@@ -66,6 +68,10 @@ class ToolDirectory:
         An instance that is gone is missing from the next reading on. One that merely answers slowly is not.
         """
         return self._tools.by_name
+
+    def changes_nothing(self, tool: str) -> bool:
+        """Whether all who serve the tool announced at the last reading that it has no effects."""
+        return tool in self._without_effects
 
     async def keep_current(self) -> None:
         """Read the announcements until cancelled."""
@@ -148,6 +154,11 @@ class ToolDirectory:
                 return False
             self._asked_for |= self._tools.by_name.keys()
             self._make_validators()
+            self._without_effects = frozenset(
+                name
+                for name, tool in self._tools.by_name.items()
+                if all(one.effects == ToolEffects.NONE for one in tool.instances)
+            )
             return True
 
     def _make_validators(self) -> None:

@@ -25,8 +25,8 @@ def plan_for_tools(plan_json: Raw) -> Raw:
     return Raw(encode({name: value for name, value in fields.items() if name != "steps"}))
 
 
-def execution_env(run: PlanRun, index: int, now: int) -> LeadToolExecutionEnv:
-    """What goes with a step's params to its tool, for the attempt that runs now."""
+def execution_env(run: PlanRun, index: int, attempt: int, now: int) -> LeadToolExecutionEnv:
+    """What goes with a step's params to its tool, for an attempt that begins now."""
     step = run.steps[index]
     timeout_ms = step.step.attempt_timeout_ms
     ends_at = now + timeout_ms
@@ -37,7 +37,7 @@ def execution_env(run: PlanRun, index: int, now: int) -> LeadToolExecutionEnv:
     return LeadToolExecutionEnv(
         plan_id=run.plan_id,
         step_id=step.step.id,
-        attempt=step.attempts,
+        attempt=attempt,
         idempotency_key=idempotency_key(run.plan_id, step.step.id),
         round=run.round if run.round > 1 else None,
         deadline=format_time(ends_at),

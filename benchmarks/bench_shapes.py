@@ -8,7 +8,7 @@ import msgspec
 
 TOOL = "BENCH"
 READING_TOOL = "BENCH_READS"
-"""Does the same and announces that it has no effects, so that executors may call it early; of TOOL they know nothing."""
+"""Does the same and announces that it has no effects, so that it is called early. Of TOOL executors know nothing."""
 TOOL_REPLY = (
     b'{"success":true,"data":{"count":40,"items":[{"id":"ChIJ-7","name":"Hill Dental","website":"hill.example"}]}}'
 )

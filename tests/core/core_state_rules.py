@@ -26,7 +26,7 @@ def snapshot(run: PlanRun) -> dict[str, Any]:
 
 def _value_of(value: Any) -> Any:
     if isinstance(value, IndexSet):
-        return value.all()
+        return list(value)
     if isinstance(value, PlanGraph):
         return value.dependencies  # the rest of it follows from these, and nothing changes them
     if isinstance(value, dict):
@@ -45,10 +45,10 @@ def check_state(run: PlanRun) -> None:
         (run.waiting, StepPhase.WAITING),
         (run.retrying, StepPhase.RETRYING),
     ]:
-        assert indices.all() == [step.index for step in run.steps if step.phase is phase]
+        assert indices == [step.index for step in run.steps if step.phase is phase]
     assert run.occupied == sum(phase in _AT_WORK for phase in phases.values()) <= run.plan.concurrency
     assert run.unfinished == sum(phase not in ENDED for phase in phases.values())
-    for index in run.in_doubt.all():
+    for index in run.in_doubt:
         assert run.steps[index].phase is StepPhase.RUNNING
         assert run.steps[index].step.at_most_once
     assert (run.paused is not None) == (run.phase is PlanPhase.PAUSED)
@@ -76,7 +76,7 @@ def _check_startable(run: PlanRun, phases: dict[str, StepPhase]) -> None:
             to_skip.append(step.index)
         elif step.phase is StepPhase.PENDING and open_count == 0:
             (to_ask if step.step.requires_approval else ready).append(step.index)
-    assert (run.ready.all(), run.to_ask.all(), run.to_skip.all()) == (ready, to_ask, to_skip)
+    assert (run.ready, run.to_ask, run.to_skip) == (ready, to_ask, to_skip)
 
 
 def _lets_run(name: str, phase: StepPhase, optional: set[str]) -> bool:
@@ -105,7 +105,7 @@ def _expected_commands(run: PlanRun) -> Iterator[tuple[int | None, CallTool | Wa
     if limits:
         yield None, WaitUntil(None, min(limits))
     for step in run.steps:
-        if step.phase is StepPhase.RUNNING and step.index not in run.in_doubt.all():
+        if step.phase is StepPhase.RUNNING and step.index not in run.in_doubt:
             yield step.index, CallTool(step.index, step.attempts)
         elif step.phase is StepPhase.RETRYING and run.phase is PlanPhase.ACTIVE:
             yield step.index, WaitUntil(step.index, step.retry_at)

@@ -54,10 +54,10 @@ class EncodedHeaders(dict[str, str]):
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__(headers)
-        text = _form(tuple(headers)) % tuple(headers.values())
-        if text.count("\n") != len(headers) + 2 or text.count("\r") != len(headers) + 2:
-            values = [value.replace("\r", " ").replace("\n", " ") for value in headers.values()]
-            text = _form(tuple(headers)) % tuple(values)
+        form, line_breaks = _form(tuple(headers))
+        text = form % tuple(headers.values())
+        if text.count("\n") + text.count("\r") != line_breaks:
+            text = form % tuple([value.replace("\r", " ").replace("\n", " ") for value in headers.values()])
         self.block = text.encode()
 
 
@@ -249,11 +249,11 @@ def _subject(subject: str) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _form(names: tuple[str, ...]) -> str:
-    """A header block with room for the values."""
+def _form(names: tuple[str, ...]) -> tuple[str, int]:
+    """A header block with room for the values, and how many characters in it break lines."""
     stripped = [name.strip() for name in names]
     for name in stripped:
         if not _HEADER_KEY_RE.fullmatch(name):
             raise BadHeaderError(name)
     lines = [name.replace("%", "%%") + ": %s\r\n" for name in stripped]
-    return "".join(["NATS/1.0\r\n", *lines, "\r\n"])
+    return "".join(["NATS/1.0\r\n", *lines, "\r\n"]), 2 * (len(names) + 2)

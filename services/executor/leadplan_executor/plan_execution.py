@@ -56,6 +56,7 @@ from leadplan_executor.core.events import emit_plan_event
 from leadplan_executor.core.outcome import AskAgain, cut, unless_busy
 from leadplan_executor.core.requests import execution_env, idempotency_key
 from leadplan_executor.core.signals import ToolSignal
+from leadplan_executor.core.state import StepRun
 from leadplan_executor.core.waiting import Idle, idle
 from leadplan_executor.errors import FenceLostError
 from leadplan_executor.latest_progress import LatestProgress
@@ -65,7 +66,7 @@ from leadplan_executor.tool_calls import ToolCaller
 log = structlog.get_logger(__name__)
 
 _STORE_AGAIN_SECONDS = 1.0
-_TAKING_UP = (PlanStarted, PlanResumed, PlanRetried, StepStarted)
+_TAKING_UP = (PlanStarted, PlanResumed, PlanRetried)
 _ENDS_UNASKED = (StepFailed, StepSkipped)
 _NO_NEW_ROUND = NewHolder("", 0)
 """Only a finished plan is granted a new round, and nobody holds such a one."""
@@ -140,6 +141,7 @@ class PlanExecution:
         self.got_further = False
         """Whether something came of the plan here, beyond taking it up and asking tools."""
         self._log = log.bind(plan_id=run.plan_id)
+        self._debugs = self._log.is_enabled_for(logging.DEBUG)
 
     @property
     def last_stored(self) -> int:
@@ -286,26 +288,38 @@ class PlanExecution:
     async def _store(self, events: Iterable[LeadPlanEventPayload]) -> None:
         """Store events one by one, each before anything follows from it (protocol section 6, rule 5)."""
         for event in events:
-            trace = event.meta.traceparent if isinstance(event, PlanStarted) else self.run.traceparent
-            to_store = await self._fitting(event) if isinstance(event, PlanCompleted) else event
-            if isinstance(event, StepStarted):
-                self._call_early(event)
-            self._last_stored = await self._plan_log.append(to_store, after=self._last_stored, traceparent=trace)
-            orphan = self._orphaned_call(event)
-            evolve(self.run, event)
-            self._note(event)
-            if orphan is not None:
-                self._spawn_aside(self._cancel_call(orphan), "cancel notice")
-            self.got_further |= not isinstance(event, _TAKING_UP)
             if isinstance(event, StepEvent):
-                self._align((self.run.index_of[event.step.id],))
+                await self._store_of_step(event, self.run.index_of[event.step.id])
             else:
-                self._all_to_align = True
-                await self._on_change(self.run)
+                await self._store_of_plan(event)
 
-    def _call_early(self, begins: StepStarted) -> None:
+    async def _store_of_step(self, event: LeadPlanEventPayload, index: int) -> None:
+        if isinstance(event, StepStarted):
+            self._call_early(index, event)
+        self._last_stored = await self._plan_log.append(
+            event, after=self._last_stored, traceparent=self.run.traceparent
+        )
+        orphaned = isinstance(event, _ENDS_UNASKED) and self._is_orphaned(index)
+        evolve(self.run, event)
+        if self._debugs:
+            self._log.debug("stored", **_of_event(event), **_of_step(self.run.steps[index]))
+        if orphaned:
+            self._spawn_aside(self._cancel_call(index), "cancel notice")
+        self.got_further |= not isinstance(event, StepStarted)
+        self._align((index,))
+
+    async def _store_of_plan(self, event: LeadPlanEventPayload) -> None:
+        trace = event.meta.traceparent if isinstance(event, PlanStarted) else self.run.traceparent
+        to_store = await self._fitting(event) if isinstance(event, PlanCompleted) else event
+        self._last_stored = await self._plan_log.append(to_store, after=self._last_stored, traceparent=trace)
+        evolve(self.run, event)
+        self._log.info("stored", **_of_event(event))
+        self.got_further |= not isinstance(event, _TAKING_UP)
+        self._all_to_align = True
+        await self._on_change(self.run)
+
+    def _call_early(self, index: int, begins: StepStarted) -> None:
         """Have a tool called while the event that begins its attempt is being stored, where that does no harm."""
-        index = self.run.index_of[begins.step.id]
         changes_nothing = self._changes_nothing(begins.step.tool)
         if index not in self._tasks and may_be_called_early(self.run, begins, changes_nothing=changes_nothing):
             self._start_step(index, CallTool(index, begins.result.attempts))
@@ -315,12 +329,9 @@ class PlanExecution:
         task = self._tasks[index] = asyncio.create_task(self.execute_step_with_retries(index, first), name=name)
         task.add_done_callback(self._watch)
 
-    def _orphaned_call(self, event: LeadPlanEventPayload) -> int | None:
-        """The step that an event ends while its tool still works for an executor before us, and must be told."""
-        if not isinstance(event, _ENDS_UNASKED):
-            return None
-        index = self.run.index_of[event.step.id]
-        return index if index not in self._tasks and isinstance(due(self.run).get(index), CallTool) else None
+    def _is_orphaned(self, index: int) -> bool:
+        """Whether a step's tool works for an executor before us, and must be told where the step ends."""
+        return index not in self._tasks and isinstance(due(self.run).get(index), CallTool)
 
     async def _fitting(self, event: PlanCompleted) -> PlanCompleted:
         """The event, with the step results of a large plan in the object store instead."""
@@ -433,17 +444,10 @@ class PlanExecution:
         if not task.cancelled() and (error := task.exception()) is not None and not self._ended.done():
             self._ended.set_exception(error)
 
-    def _note(self, event: LeadPlanEventPayload) -> None:
-        """A line for each event of the plan as a whole; those of its steps stand in its log, and here for debugging."""
-        if not isinstance(event, StepEvent):
-            self._log.info("stored", event_type=event_type(event), sequence=event.sequence)
-        elif self._log.is_enabled_for(logging.DEBUG):
-            step = self.run.steps[self.run.index_of[event.step.id]]
-            self._log.debug(
-                "stored",
-                event_type=event_type(event),
-                sequence=event.sequence,
-                step_id=event.step.id,
-                tool=event.step.tool,
-                attempt=step.attempts,
-            )
+
+def _of_event(event: LeadPlanEventPayload) -> dict[str, Any]:
+    return {"event_type": event_type(event), "sequence": event.sequence}
+
+
+def _of_step(step: StepRun) -> dict[str, Any]:
+    return {"step_id": step.step.id, "tool": step.step.tool, "attempt": step.attempts}

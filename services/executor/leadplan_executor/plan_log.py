@@ -243,8 +243,7 @@ class PlanLog:
         )
 
     def _headers(self, event: LeadPlanEventPayload, after: int, traceparent: str | None) -> dict[str, str]:
-        return {
-            **event_headers(event, f"{event.plan_id}:{event.sequence}", traceparent),
-            subjects.EXECUTOR_HEADER: self._executor,
-            subjects.EXPECTED_LAST_SUBJECT_SEQUENCE_HEADER: str(after),
-        }
+        headers = event_headers(event, f"{event.plan_id}:{event.sequence}", traceparent)
+        headers[subjects.EXECUTOR_HEADER] = self._executor
+        headers[subjects.EXPECTED_LAST_SUBJECT_SEQUENCE_HEADER] = str(after)
+        return headers

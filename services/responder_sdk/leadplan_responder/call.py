@@ -24,6 +24,8 @@ log = logging.getLogger("leadplan.responder")
 _WORKING = {subjects.REPLY_KIND_HEADER: subjects.REPLY_KIND_WORKING}
 _FIRST_SIGN_SECONDS = 2.0
 _SIGN_SECONDS = 5.0
+_MOST_AROUND_DATA = 1024
+"""Bytes of a reply with data but for the data, and many more."""
 
 
 class Call:
@@ -62,6 +64,8 @@ class Call:
         self._succeeded = False
         self._interruption: Interruption | None = None
         self._execution: Execution | None = None
+        self._next_sign: asyncio.TimerHandle
+        self._sign: asyncio.Task[None] | None = None
         self._checkpoints = checkpoints
         self._context = ToolContext(
             request,
@@ -99,15 +103,14 @@ class Call:
 
     async def result(self) -> LeadToolExecutionResult:
         """The reply to send, once the handler has come to one; no sign of life is sent after it."""
-        signs = asyncio.create_task(self._send_signs_of_life(), name=f"signs of life {self.request.idempotency_key}")
+        self._await_sign_of_life(_FIRST_SIGN_SECONDS)
         try:
             reply = await self._reply()
             self._succeeded = reply.success
             return reply
         finally:
-            # Both, for nats-py takes some cancellations for itself.
             self._answered = True
-            signs.cancel()
+            self._next_sign.cancel()
 
     async def handler_ended(self) -> None:
         """Wait until the handler is really over, which may be after its reply if it ignores its cancellation."""
@@ -135,12 +138,12 @@ class Call:
         """Large data goes to the object store; what is left always fits, for messages of failures are cut."""
         if result.data is UNSET:
             return result
-        data = bytes(result.data)
-        if len(data) <= subjects.MAX_INLINE_DATA_BYTES and fits(self._nc, encode(result), None):
+        data = memoryview(result.data)
+        if len(data) <= subjects.MAX_INLINE_DATA_BYTES and len(data) + _MOST_AROUND_DATA <= self._nc.max_payload:
             return result
         name = f"{self.request.plan_id}/{self.request.step_id}/{new_token()}"
         try:
-            return replace(result, data=UNSET, data_ref=await self._claim_check.put(name, data))
+            return replace(result, data=UNSET, data_ref=await self._claim_check.put(name, bytes(data)))
         except ClaimCheckError as error:
             self._result_lost = True
             return failure(f"the result couldn't be stored: {error}", "claim_check_failed", retryable=True)
@@ -148,14 +151,14 @@ class Call:
     async def _send_progress(self, fraction: float | None, message: str | None) -> None:
         await self._send_sign_of_life(encode(ToolProgress(progress=fraction, message=message)))
 
-    async def _send_signs_of_life(self) -> None:
-        pause = _FIRST_SIGN_SECONDS
-        while True:
-            await asyncio.sleep(pause)
-            if self._answered:
-                return
-            await self._send_sign_of_life(b"")
-            pause = _SIGN_SECONDS
+    def _await_sign_of_life(self, seconds: float) -> None:
+        """By a timer, for most calls end before the first one: a task for each would cost more than the rest."""
+        self._next_sign = asyncio.get_running_loop().call_later(seconds, self._give_sign_of_life)
+
+    def _give_sign_of_life(self) -> None:
+        name = f"sign of life {self.request.idempotency_key}"
+        self._sign = asyncio.create_task(self._send_sign_of_life(b""), name=name)
+        self._await_sign_of_life(_SIGN_SECONDS)
 
     async def _send_sign_of_life(self, body: bytes) -> None:
         if self._answered or not fits(self._nc, body, _WORKING):
@@ -169,4 +172,9 @@ class Call:
 
 def _is_same(one: ToolRequest, other: ToolRequest) -> bool:
     """Whether two requests are the same attempt of the same step in the same round."""
-    return all(getattr(one, name) == getattr(other, name) for name in ("idempotency_key", "attempt", "round", "params"))
+    return (
+        one.idempotency_key == other.idempotency_key
+        and one.attempt == other.attempt
+        and one.round == other.round
+        and one.params == other.params
+    )

@@ -79,10 +79,14 @@ class Execution:
         self.ending = False
         self._context = context
         self._outcome: HandlerOutcome | None = None
-        self._interruption: asyncio.Future[Interruption] = asyncio.get_running_loop().create_future()
+        self._interruption: Interruption | None = None
+        self._loop = asyncio.get_running_loop()
+        self._out_of_time: asyncio.TimerHandle | None = None
+        self._must_end: asyncio.Future[None] = self._loop.create_future()
         self._handler = asyncio.create_task(
             self._begin(tool, request, earlier), name=f"handler {request.idempotency_key}"
         )
+        self._handler.add_done_callback(lambda _: self._end())
 
     async def _begin(self, tool: Tool, request: ToolRequest, earlier: EarlierRuns) -> "HandlerOutcome":
         self.began = True
@@ -90,13 +94,22 @@ class Execution:
 
     def interrupt(self, why: Interruption) -> None:
         """Cancel the handler; the first reason counts."""
-        if not self._interruption.done():
-            self._interruption.set_result(why)
+        self._interruption = self._interruption or why
+        self._end()
+
+    def _end(self) -> None:
+        if not self._must_end.done():
+            self._must_end.set_result(None)
 
     async def result(self) -> LeadToolExecutionResult:
         """The handler's result; a failure when it had to be cancelled, soon even if it takes no notice of that."""
         try:
-            await self._until_it_must_end()
+            self._look_at_time()
+            try:
+                await self._must_end
+            finally:
+                if self._out_of_time is not None:
+                    self._out_of_time.cancel()
             if not self._handler.done():
                 self._stop()
                 await asyncio.wait({self._handler}, timeout=_CLEAN_UP_SECONDS)
@@ -108,14 +121,15 @@ class Execution:
             if outcome.reply.success or not self.ending:
                 self._outcome = outcome
                 return outcome.reply
-        why = self._interruption.result() if self._interruption.done() else _OUT_OF_TIME
+        why = self._interruption or _OUT_OF_TIME
         return failure(why.message, why.code, retryable=why.retryable)
 
-    async def _until_it_must_end(self) -> None:
-        """Until the handler is over, it is interrupted, or its time is: whose end may be put off meanwhile."""
-        either: set[asyncio.Future[Any]] = {self._handler, self._interruption}
-        while not any(one.done() for one in either) and (seconds := self._context.seconds_left()) > 0:
-            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    def _look_at_time(self) -> None:
+        """End it where the attempt's time is over; else look again then, for that may be put off meanwhile."""
+        if (seconds := self._context.seconds_left()) > 0:
+            self._out_of_time = self._loop.call_later(seconds, self._look_at_time)
+        else:
+            self._end()
 
     def _stop(self) -> None:
         self.ending = True

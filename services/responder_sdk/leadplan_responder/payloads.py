@@ -4,7 +4,7 @@ Pydantic isn't a dependency of the SDK. A model of its is recognised by the meth
 """
 
 import re
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -16,11 +16,6 @@ _INPUT_IN_MESSAGE = re.compile(r"^(Invalid (?:enum )?value) .*?((?: - at `[^`]*`
 
 class InvalidPayloadError(ValueError):
     """A value doesn't fit the type; the message names each field that is wrong."""
-
-
-@runtime_checkable
-class _PydanticModel(Protocol):
-    def model_dump(self, *, mode: str, by_alias: bool, exclude_none: bool) -> Any: ...
 
 
 def _is_pydantic(model: Any) -> bool:
@@ -96,7 +91,7 @@ def encode(value: Any) -> msgspec.Raw:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, _PydanticModel):
+    if hasattr(type(value), "model_dump"):
         return value.model_dump(mode="json", by_alias=True, exclude_none=True)
     return value
 

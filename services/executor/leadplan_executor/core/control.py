@@ -168,7 +168,7 @@ def _unknown_step(run: PlanRun, name: str) -> Refused:
 
 def _judge_approve(run: PlanRun, request: ApproveRequest) -> Verdict:
     if request.step_id is None:
-        indices = run.waiting.all()
+        indices = list(run.waiting)
         if not indices:
             return _none_waits(run, request)
     else:

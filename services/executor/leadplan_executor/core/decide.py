@@ -164,8 +164,9 @@ def _proceed(run: PlanRun, now: int, to_store: EventsToStore, ending: _Ending | 
     """What the state itself leads to, without anything new having happened but time, or the plan being given up."""
     if run.phase not in RUNS:
         return
-    _fail_settled(run, now, to_store)
-    if run.phase is not PlanPhase.CANCELLING and ending is None:
+    if run.in_doubt or run.denied:
+        _fail_settled(run, now, to_store)
+    if run.step_deadlines and run.phase is not PlanPhase.CANCELLING and ending is None:
         _fail_overdue(run, now, to_store)
     if to_store.events:
         return  # what else there is to do depends on these failures
@@ -176,7 +177,7 @@ def _proceed(run: PlanRun, now: int, to_store: EventsToStore, ending: _Ending | 
         _fail_all_startable(run, ending, now, to_store)
     else:
         _skip_spoiled(run, now, to_store)
-        for index in run.to_ask.all():
+        for index in run.to_ask:
             to_store.add(StepWaiting, step=run.steps[index].reference)
         if run.phase is PlanPhase.ACTIVE:
             _start_attempts(run, now, to_store)
@@ -186,15 +187,13 @@ def _proceed(run: PlanRun, now: int, to_store: EventsToStore, ending: _Ending | 
 
 def _fail_settled(run: PlanRun, now: int, to_store: EventsToStore) -> None:
     """Steps whose failure is certain, whatever else ends the plan."""
-    for index in run.in_doubt.all():
+    for index in run.in_doubt:
         _fail(run.steps[index], StepErrorCode.OUTCOME_UNKNOWN, _OUTCOME_UNKNOWN, now, to_store)
-    for index in run.denied.all():
+    for index in run.denied:
         _fail(run.steps[index], StepErrorCode.DENIED, "a person refused this step", now, to_store)
 
 
 def _fail_overdue(run: PlanRun, now: int, to_store: EventsToStore) -> None:
-    if not run.step_deadlines or run.step_deadlines[0][0] > now:
-        return
     failed = {event.step.id for event in to_store.events if isinstance(event, StepFailed)}
     for at, index in run.step_deadlines:
         if at > now:
@@ -207,10 +206,10 @@ def _fail_overdue(run: PlanRun, now: int, to_store: EventsToStore) -> None:
 
 def _start_attempts(run: PlanRun, now: int, to_store: EventsToStore) -> None:
     """Retries whose time has come keep the place that they hold; free places go to ready steps in plan order."""
-    for index in run.retrying.all():
+    for index in run.retrying:
         if run.steps[index].retry_at <= now:
             _start_attempt(run.steps[index], now, to_store)
-    for index in run.ready.first(max(0, run.plan.concurrency - run.occupied)):
+    for index in run.ready[: max(0, run.plan.concurrency - run.occupied)]:
         _start_attempt(run.steps[index], now, to_store)
 
 
@@ -225,7 +224,7 @@ def _start_attempt(step: StepRun, now: int, to_store: EventsToStore) -> None:
 
 
 def _skip_spoiled(run: PlanRun, now: int, to_store: EventsToStore) -> None:
-    for index in run.to_skip.all():
+    for index in run.to_skip:
         _skip(run.steps[index], StepErrorCode.DEPENDENCY_FAILED, _DEPENDENCY_FAILED, now, to_store)
 
 

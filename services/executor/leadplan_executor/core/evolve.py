@@ -63,7 +63,7 @@ def evolve(run: PlanRun, event: LeadPlanEventPayload) -> PlanRun:
     """
     if event.sequence != run.sequence + 1:
         raise SequenceGapError(run.plan_id, run.sequence, event.sequence)
-    waited = frozenset(run.waiting.all()) if isinstance(event, _SAID_BY_A_PERSON) else _NOBODY
+    waited = frozenset(run.waiting) if isinstance(event, _SAID_BY_A_PERSON) else _NOBODY
     match event:
         case (
             StepStarted()
@@ -197,7 +197,8 @@ def _change_step(run: PlanRun, event: _StepChange) -> None:
         else (run.ready, run.to_ask, run.to_skip, run.waiting, run.denied)
     )
     for indices in waiting_lists:
-        indices.discard(index)
+        if indices:
+            indices.discard(index)
     if step.step.deadline_ms is not None:
         _follow_deadline(run, step, step.step.deadline_ms, event)
     _follow_phase(run, step)
@@ -288,7 +289,7 @@ def _adjust_waits(run: PlanRun) -> None:
         run.commands.clear()
         run.deadline_at = None
         return
-    for index in run.retrying.all():
+    for index in run.retrying:
         run.commands.pop(index, None)
         if run.phase is PlanPhase.ACTIVE:
             run.commands[index] = WaitUntil(index, run.steps[index].retry_at)

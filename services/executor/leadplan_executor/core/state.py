@@ -102,36 +102,20 @@ class StepRun:
         return self.phase is StepPhase.SUCCEEDED or (self.phase is StepPhase.FAILED and bool(self.step.optional))
 
 
-class IndexSet:
-    """Step indices in plan order, without doubles."""
+class IndexSet(list[int]):
+    """Step indices in plan order, without doubles; changed by these two only."""
 
-    __slots__ = ("_sorted",)
-
-    def __init__(self) -> None:
-        self._sorted: list[int] = []
+    __slots__ = ()
 
     def add(self, index: int) -> None:
         """Put an index in; it must not be there."""
-        insort(self._sorted, index)
+        insort(self, index)
 
     def discard(self, index: int) -> None:
         """Take an index out if it is there."""
-        if not self._sorted:
-            return
-        place = bisect_left(self._sorted, index)
-        if place < len(self._sorted) and self._sorted[place] == index:
-            del self._sorted[place]
-
-    def first(self, count: int) -> list[int]:
-        """The first so many."""
-        return self._sorted[:count]
-
-    def all(self) -> list[int]:
-        """All of them, as a copy."""
-        return self._sorted.copy()
-
-    def __len__(self) -> int:
-        return len(self._sorted)
+        place = bisect_left(self, index)
+        if place < len(self) and self[place] == index:
+            del self[place]
 
 
 class PlanRun:

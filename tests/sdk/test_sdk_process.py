@@ -122,7 +122,7 @@ async def test_ctrl_c_while_it_waits_for_a_server_ends_it_at_once(start: Start, 
     process = await start()
     assert process.stderr is not None
     async with asyncio.timeout(10):
-        await process.stderr.readuntil(b"Connect call failed")
+        await process.stderr.readuntil(b"[Errno ")
     process.send_signal(signal.SIGINT)
     code, out, _ = await ended(process, within=5)
     assert (code, out) == (0, "stop hook\n")

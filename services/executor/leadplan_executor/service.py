@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import importlib
 import signal
 import sys
 import time
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from leadplan_bus.claim_check import ClaimCheck
 from leadplan_bus.connection import close, connect, flush, without_credentials
 from leadplan_bus.errors import BusError, ConnectionLostError, InvalidAddressError, PermissionDeniedError
+from leadplan_bus.event_loop import new_event_loop
 from leadplan_bus.micro_service import MicroService
 from leadplan_bus.tokens import new_token
 from leadplan_contracts import subjects
@@ -324,7 +324,7 @@ def run() -> int:
     gc.freeze()  # what was imported stays
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(serve(settings))
     except (BusError, ExecutorError) as error:
         print(f"leadplan executor: {error}", file=sys.stderr)  # noqa: T201
@@ -338,13 +338,3 @@ def run() -> int:
 def _variable(location: tuple[int | str, ...]) -> str:
     name = str(location[0]) if location else "environment"
     return name if name == "NATS_URL" else f"LEADPLAN_{name.upper()}"
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Uvloop where it is installed: it about halves the cost of a message."""
-    try:
-        uvloop = importlib.import_module("uvloop")
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 
 from leadplan_bus.errors import BusError, InvalidAddressError
+from leadplan_bus.event_loop import new_event_loop
 from leadplan_bus.micro_service import check_identity
 from leadplan_contracts import ToolEffects
 from leadplan_contracts.wire import TOOL_PATTERN
@@ -158,7 +159,8 @@ class Responder:
 
         plain_logs.configure()
         try:
-            asyncio.run(serve_until_signal(self, ServingSettings.from_environment()))
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(serve_until_signal(self, ServingSettings.from_environment()))
         except (ConfigurationError, BusError) as error:
             sys.stderr.write(f"{self.name}: {error}\n")
             raise SystemExit(2 if isinstance(error, ConfigurationError | InvalidAddressError) else 1) from None

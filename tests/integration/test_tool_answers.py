@@ -4,9 +4,17 @@ import asyncio
 import json
 
 import pytest
+from msgspec import Raw
 
 from leadplan_bus.claim_check import ClaimCheck
-from leadplan_contracts import DataRef
+from leadplan_contracts import (
+    DataRef,
+    LeadGenStepResult,
+    LeadGenStepStatus,
+    LeadToolExecutionEnv,
+    SupervisorUserContext,
+)
+from leadplan_executor.tool_calls import tool_request
 
 ONCE = {"maxRetries": 0}
 TWICE = {"maxRetries": 1, "baseDelayMs": 1}
@@ -203,3 +211,26 @@ async def test_nulls_mean_absent(executor, feed, serve_tool, make_plan):
     reply = {"success": True, "data": None, "errorMessage": None, "errorCode": None, "retryable": None}
     await serve_tool(behaviour=lambda request: {**reply, "retryAfterMs": None, "dataRef": None, "extra": 1})
     assert (await run_one(feed, make_plan))["status"] == "succeeded"
+
+
+def test_a_request_carries_all_that_there_is_to_say_of_the_step():
+    env = LeadToolExecutionEnv(
+        plan_id="p1",
+        step_id="a",
+        attempt=2,
+        idempotency_key="p1:a",
+        round=3,
+        deadline="2026-11-23T09:15:02.417Z",
+        timeout_ms=1_000,
+        user=SupervisorUserContext(user_id="u_7"),
+        plan=Raw(b'{"id":"p1"}'),
+        prior_results={"b": LeadGenStepResult(step_id="b", status=LeadGenStepStatus.SUCCEEDED, attempts=1)},
+    )
+    request = tool_request("ECHO", {"n": 1}, env)
+    said = {name: getattr(env, name) for name in env.__struct_fields__}
+    assert None not in said.values()
+    assert {name: getattr(request, name) for name in request.__struct_fields__} == {
+        **said,
+        "tool": "ECHO",
+        "params": {"n": 1},
+    }

@@ -66,6 +66,7 @@ from leadplan_executor.tool_calls import ToolCaller
 log = structlog.get_logger(__name__)
 
 _STORE_AGAIN_SECONDS = 1.0
+_MANY_APPENDS = 8
 _TAKING_UP = (PlanStarted, PlanResumed, PlanRetried)
 _ENDS_UNASKED = (StepFailed, StepSkipped)
 _NO_NEW_ROUND = NewHolder("", 0)
@@ -319,7 +320,12 @@ class PlanExecution:
         await self._on_change(self.run)
 
     def _call_early(self, index: int, begins: StepStarted) -> None:
-        """Have a tool called while the event that begins its attempt is being stored, where that does no harm."""
+        """Have a tool called while the event that begins its attempt is being stored, where that does no harm.
+
+        With much else to do meanwhile the wait costs nothing, and a reply that must wait for the append does.
+        """
+        if self._plan_log.appending >= _MANY_APPENDS:
+            return
         changes_nothing = self._changes_nothing(begins.step.tool)
         if index not in self._tasks and may_be_called_early(self.run, begins, changes_nothing=changes_nothing):
             self._start_step(index, CallTool(index, begins.result.attempts))

@@ -12,6 +12,7 @@ is sent once more.
 """
 
 import asyncio
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -40,7 +41,9 @@ _LONGEST_WAIT_SECONDS = 1.0
 _UNEXPLAINED_REFUSALS = 10
 _EVENTS_AT_A_TIME = 1_000
 _REQUESTS_AT_ONCE = 256
-"""With thousands at once the server's answers come late, are taken for lost, and everything is sent again."""
+"""Those beyond wait for one another. With thousands at once the server's answers come late, are taken for lost, and
+everything is sent again.
+"""
 
 
 class StoredEvent(NamedTuple):
@@ -108,12 +111,16 @@ class PlanLog:
     Args:
         nc: the connection.
         executor: this instance's id, written into every append.
+
+    Attributes:
+        appending: how many appends are under way.
     """
 
     def __init__(self, nc: Client, executor: str) -> None:
         self._nc = nc
         self._js = nc.jetstream(timeout=_ANSWER_SECONDS)
         self._executor = executor
+        self.appending = 0
         self._in_flight = asyncio.Semaphore(_REQUESTS_AT_ONCE)
 
     async def read(self, plan_id: str) -> list[StoredEvent]:
@@ -194,18 +201,28 @@ class PlanLog:
         headers = EncodedHeaders(self._headers(event, after, traceparent))
         if not fits(self._nc, body, headers):
             raise EventTooLargeError(event.plan_id, encoded_size(body, headers), self._nc.max_payload)
+        self.appending += 1
+        try:
+            return await self._append(event.plan_id, body, headers, after)
+        finally:
+            self.appending -= 1
+
+    async def _append(self, plan_id: str, body: bytes, headers: EncodedHeaders, after: int) -> int:
+        subject = subjects.plan_log_subject(plan_id)
+        send = partial(self._nc.request, subject, body, timeout=_ANSWER_SECONDS, headers=headers)
         wait, unexplained = _FIRST_WAIT_SECONDS, 0
         while True:
             try:
-                async with self._in_flight:
-                    reply = await self._nc.request(
-                        subjects.plan_log_subject(event.plan_id), body, timeout=_ANSWER_SECONDS, headers=headers
-                    )
+                if self.appending <= _REQUESTS_AT_ONCE:
+                    reply = await send()
+                else:
+                    async with self._in_flight:
+                        reply = await send()
                 ack = _ack_decoder.decode(reply.data)
                 if ack.error is None:
                     return ack.seq
                 if ack.error.err_code in (_WRONG_LAST_SEQUENCE, _IN_FLIGHT):
-                    if (own := await self._own_append(event.plan_id, body, after)) is not None:
+                    if (own := await self._own_append(plan_id, body, after)) is not None:
                         return own
                     unexplained += ack.error.err_code == _WRONG_LAST_SEQUENCE
                 problem = ack.error.description
@@ -214,8 +231,8 @@ class PlanLog:
             except (NatsError, msgspec.DecodeError) as error:
                 problem = repr(error)
             if unexplained == _UNEXPLAINED_REFUSALS:
-                raise FenceLostError(event.plan_id, None)  # the log ends before ``after``: somebody removed its end
-            log.warning("append not confirmed, asking again", plan_id=event.plan_id, problem=problem)
+                raise FenceLostError(plan_id, None)  # the log ends before ``after``: somebody removed its end
+            log.warning("append not confirmed, asking again", plan_id=plan_id, problem=problem)
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
 

@@ -29,6 +29,8 @@ CURVES = {
 }
 """What grows, by curve."""
 
+_LONGEST_CHAIN = 4_000
+"""The results of all steps before fill the largest message that a server takes by default at some 4 700."""
 _FLOOR_STEPS = 1_000
 """For longer plans there is no floor: a recording of a chain holds all its requests, and each of these all results
 so far."""
@@ -73,8 +75,8 @@ def points(*, quick: bool) -> list[Point]:
     for x in some(1, 10, 100, 1_000, 10_000):
         timing = Timing(max(saturated.warm_seconds, x / 1_000), x, saturated.seconds, max(x, 20))
         found.append(Point(curve="in-flight", x=x, shape=SHAPE, loads={x: timing}))
-    for curve in ("chain", "wide"):
-        for x in some(1, 10, 100, 1_000, 5_000):
+    for curve, longest in (("chain", _LONGEST_CHAIN), ("wide", 5_000)):
+        for x in some(1, 10, 100, 1_000, longest):
             loads = {1: Timing(0.2, 1, saturated.seconds / 2, 3)}
             found.append(Point(curve=curve, x=x, shape=f"{curve}-{x}", loads=loads, with_floor=x <= _FLOOR_STEPS))
     one = Timing(saturated.warm_seconds / 2, 10, saturated.seconds / 2, 20)

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from leadplan_contracts.plan import LeadGenPlan
 
+_SPARSE = 10
+"""To look at so many digits costs as much as to take one bit out of a large number."""
+
 
 class PlanGraph:
     """Steps by index in plan order; built in time linear in steps and dependencies.
@@ -43,6 +46,8 @@ class PlanGraph:
     def ancestors(self, index: int) -> list[int]:
         """Indices of all steps that this one depends on, directly or through others, in plan order."""
         bits = self._ancestor_bits()[index]
+        if bits.bit_count() * _SPARSE > bits.bit_length():
+            return [place for place, bit in enumerate(f"{bits:b}"[::-1]) if bit == "1"]
         found = []
         while bits:
             lowest = bits & -bits

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 from core_invariants import check_log
 from fault_control import Answer, Asked
-from fault_ledger import ONCE_TOOLS, Entry, What
+from fault_ledger import ONCE_TOOLS, READING_TOOLS, Entry, What
 
 from leadplan_contracts import LeadGenExecutionResult, LeadGenPlan, LeadGenStepResult, LeadPlanEventPayload
 from leadplan_contracts.events import (
@@ -209,8 +209,9 @@ _Attempt: TypeAlias = tuple[int, str, int]
 def _attempts_are_sent_once_unless_taken_over(read: _Read) -> Iterator[str]:
     """Retries come from one place: a request is repeated only by who took the plan over, or for a busy tool."""
     allowed, sent, busy = _requests_explained(read), _counted(read, What.REQUEST), _counted(read, What.BUSY)
+    for_nothing = _requests_for_nothing(read)
     for which, count in sent.items():
-        explained = allowed.get(which, 0) + busy[which]
+        explained = allowed.get(which, 0) + busy[which] + for_nothing[which[:2]]
         if count > explained:
             round_number, step_id, attempt = which
             where = f" in round {round_number}" if round_number > 1 else ""
@@ -237,10 +238,33 @@ def _requests_explained(read: _Read) -> dict[_Attempt, int]:
     return explained
 
 
+def _requests_for_nothing(read: _Read) -> Counter[tuple[int, str]]:
+    """By round and step: how often a tool that only reads may have been asked without its attempt being stored.
+
+    It is called while its attempt is being stored: by one executor for each take-over, whose append was refused for it
+    had lost the plan, or that died before the append arrived.
+    """
+    early = [
+        step.id
+        for step in read.evidence.plan.steps
+        if step.tool in READING_TOOLS and not step.at_most_once and step.deadline_ms is None
+    ]
+    taken_over = [number for number, _, event in read.rounds() if isinstance(event, PlanResumed)]
+    last = max((number for number, _, _ in read.rounds()), default=0)
+    return Counter(
+        {
+            (number, step_id): sum(each >= number for each in taken_over)
+            for number in range(1, last + 1)
+            for step_id in early
+        }
+    )
+
+
 def _effects_are_those_of_the_log(read: _Read) -> Iterator[str]:
     """What the tools did is what the log says: nothing for a skipped step, once for a tool that acts once."""
     effects = Counter(entry.step_id for entry in read.evidence.ledger if entry.what is What.EFFECT)
     requests = Counter((entry.round, entry.step_id) for entry in read.evidence.ledger if entry.what is What.REQUEST)
+    requests -= _requests_for_nothing(read)
     for number, _, event in read.rounds():
         if isinstance(event, StepSkipped) and requests[number, event.step.id]:
             yield f"{event.step.id} was skipped, and its tool was asked {requests[number, event.step.id]} times"

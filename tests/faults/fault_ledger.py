@@ -12,6 +12,8 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
+READING_TOOLS = frozenset({"LEDGER_PLAIN"})
+"""Tools that announce ``effects="none"``, whatever the ledger has of them."""
 ONCE_TOOLS = frozenset({"LEDGER_ONCE"})
 """Tools of the SDK with ``effects="once"`` and a ``resolve`` that looks into the ledger."""
 

@@ -20,7 +20,7 @@ RULES_THAT_NOTICE = {
 SHAPES_THAT_TELL = {
     "retries_in_two_places": "retried once-tool",
     "skip_not_transitive": "failure with skips",
-    "follow_before_store": "single",
+    "follow_before_store": "chain",
     "requests_forgotten": "one step run again",
     "parked_without_timer": "step deadline while it waits",
 }

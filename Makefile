@@ -42,7 +42,7 @@ crash-points: $(VENV)/.installed-dev ## Let executors lose power at every point 
 resources: $(VENV)/.installed-dev ## Fill disks, run ten thousand plans at once and very large ones, print the figures (10 min)
 	@$(BIN)/python tests/faults/run_resources.py $(ARGS)
 
-bench: $(VENV)/.installed-bench ## Measure throughput and latency beside what the bus itself allows; a table, JSON and plots (5 min)
+bench: $(VENV)/.installed-bench ## Measure throughput and latency beside what the bus itself allows; a table, JSON and plots (9 min)
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 bench-peers: $(VENV)/.installed-all ## Measure leadplan beside Restate, DBOS, Celery, taskiq and Prefect; a table and JSON (10 min)

@@ -1,6 +1,6 @@
 """Measure how fast plans are run: everything that is needed is started here, and ended again.
 
-    make bench                                   everything but the growth, about five minutes
+    make bench                                   everything but the growth, about nine minutes
     make bench ARGS="--only chain,fan --rounds 2"
     make bench ARGS="--quick"                    whether it works; the figures say little
     make bench ARGS="--only growth"              cost as work grows, about twenty minutes

@@ -115,6 +115,7 @@ class Scene:
         self.follower = Follower("follower")
         self.nc: Client
         self.submitted: list[LeadGenPlan] = []
+        self._last_submitted = 0
         self._processes: list[Process] = []
 
     async def start(self) -> None:
@@ -178,13 +179,15 @@ class Scene:
         for plan in plans:
             acks.append(await js.publish_async(subjects.PLANS_EXECUTE, encode(PlanSubmission(plan=plan, user=USER))))
             self.submitted.append(plan)
-        await asyncio.wait_for(asyncio.gather(*acks), 60)
+        stored = await asyncio.wait_for(asyncio.gather(*acks), 60)
+        self._last_submitted = max((ack.seq for ack in stored), default=self._last_submitted)
 
     async def all_ended(self, within: float) -> float:
         """Wait until every submitted plan has been dealt with; the seconds that it took.
 
         Told by the queue's consumers, that of new plans first: from there they are moved to lanes. The feed can have
-        gaps, and after a full disk the stream can still hold messages that were settled.
+        gaps, and after a full disk the stream can still hold messages that were settled. A consumer learns of a message
+        a moment after its submission was acknowledged, so it must have delivered the last one.
         """
         return await until(self._queue_is_settled, within, "the end of all plans")
 
@@ -194,7 +197,9 @@ class Scene:
             consumers = [await js.consumer_info(subjects.PLANS_STREAM, name) for name in _QUEUE]
         except NatsError:
             return False
-        return not any(consumer.num_pending or consumer.num_ack_pending for consumer in consumers)
+        delivered = consumers[0].delivered.stream_seq if consumers[0].delivered else 0
+        waiting = any(consumer.num_pending or consumer.num_ack_pending for consumer in consumers)
+        return delivered >= self._last_submitted and not waiting
 
     async def result_of(self, plan_id: str) -> LeadGenExecutionResult:
         """The result of a plan that has ended."""

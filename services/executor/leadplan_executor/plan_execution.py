@@ -66,7 +66,6 @@ from leadplan_executor.tool_calls import ToolCaller
 log = structlog.get_logger(__name__)
 
 _STORE_AGAIN_SECONDS = 1.0
-_MANY_APPENDS = 8
 _TAKING_UP = (PlanStarted, PlanResumed, PlanRetried)
 _ENDS_UNASKED = (StepFailed, StepSkipped)
 _NO_NEW_ROUND = NewHolder("", 0)
@@ -320,14 +319,10 @@ class PlanExecution:
         await self._on_change(self.run)
 
     def _call_early(self, index: int, begins: StepStarted) -> None:
-        """Have a tool called while the event that begins its attempt is being stored, where that does no harm.
-
-        With much else to do meanwhile the wait costs nothing, and a reply that must wait for the append does.
-        """
-        if self._plan_log.appending >= _MANY_APPENDS:
-            return
-        changes_nothing = self._changes_nothing(begins.step.tool)
-        if index not in self._tasks and may_be_called_early(self.run, begins, changes_nothing=changes_nothing):
+        """Have a tool called while the event that begins its attempt is being stored, where the core lets it."""
+        changes_nothing, appending = self._changes_nothing(begins.step.tool), self._plan_log.appending
+        may = may_be_called_early(self.run, begins, changes_nothing=changes_nothing, appending=appending)
+        if may and index not in self._tasks:
             self._start_step(index, CallTool(index, begins.result.attempts))
 
     def _start_step(self, index: int, first: Command | None = None) -> None:

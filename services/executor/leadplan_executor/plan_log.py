@@ -41,8 +41,8 @@ _LONGEST_WAIT_SECONDS = 1.0
 _UNEXPLAINED_REFUSALS = 10
 _EVENTS_AT_A_TIME = 1_000
 _REQUESTS_AT_ONCE = 256
-"""Those beyond wait for one another. With thousands at once the server's answers come late, are taken for lost, and
-everything is sent again.
+"""So many appends don't wait for one another; of those beyond, as many again are under way at once. With thousands at
+once the server's answers come late, are taken for lost, and everything is sent again.
 """
 
 
